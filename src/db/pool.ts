@@ -1,0 +1,36 @@
+import { Kysely, PostgresDialect } from "kysely";
+import pg from "pg";
+import type { Log } from "../base/log.ts";
+import type { Db } from "./db.ts";
+
+// int8 as bigint: money and counters outgrow a double. numeric stays text.
+pg.types.setTypeParser(pg.types.builtins.INT8, BigInt);
+
+export interface PoolOptions {
+  /** postgres:// URL or a URL with a socket directory in `host`. */
+  readonly url: string;
+  readonly connectionsMax: number;
+  readonly log: Log;
+}
+
+export interface Database {
+  readonly db: Db;
+  readonly pool: pg.Pool;
+  close(): Promise<void>;
+}
+
+/** Opens a pool. A statement that takes longer than a minute is a bug, and is ended. */
+export function openDatabase(options: PoolOptions): Database {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.connectionsMax,
+    connectionTimeoutMillis: 10_000,
+    statement_timeout: 60_000,
+    idle_in_transaction_session_timeout: 60_000,
+    application_name: "slipway",
+  });
+  pool.on("error", (error) => options.log.warn({ err: error }, "idle database connection lost"));
+  // biome-ignore lint/complexity/noBannedTypes: kysely spells "no tables" as {}
+  const db = new Kysely<{}>({ dialect: new PostgresDialect({ pool }) });
+  return { db, pool, close: () => db.destroy() };
+}

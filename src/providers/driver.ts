@@ -1,0 +1,111 @@
+/**
+ * The provider port: level-triggered and safe to repeat. A driver knows machines and engines, never money or users.
+ * One contract suite (test/contract/driver.ts) runs over every driver.
+ */
+import type { BaseCtx } from "../base/ctx.ts";
+import type { Reason } from "../base/status.ts";
+import type { EnginePlan, GpuType, WeightsFacts } from "../engines/engine.ts";
+
+/** Names one attempt at one replica. Everything that a driver creates carries it, and is looked up by it before a create. */
+export interface ReplicaKey {
+  /** This installation: the sweeper touches nothing of another. */
+  readonly installationId: string;
+  readonly deploymentId: string;
+  readonly generation: number;
+  readonly replica: number;
+  readonly attempt: number;
+}
+
+/** `sw-<8 hex of installation>-<16 hex of hash(deployment, generation, replica, attempt)>`; see replica-name.ts. */
+export type ReplicaName = string;
+
+export interface ReplicaSpec {
+  readonly key: ReplicaKey;
+  readonly name: ReplicaName;
+  readonly region: string;
+  readonly nodeId: string;
+  readonly gpuType: GpuType;
+  readonly gpuCount: number;
+  readonly weights: WeightsFacts;
+  readonly plan: EnginePlan;
+  /** Names that the engine answers to as `model`. */
+  readonly servedName: string;
+  readonly secrets: ReplicaSecrets;
+}
+
+/** Handed to the engine by file or mount, never by command line or environment. */
+export interface ReplicaSecrets {
+  /** The key that gateway and probes present to the engine. */
+  readonly engineKey: string;
+  /** Opens gated weights; "" when there is none. */
+  readonly hfToken: string;
+}
+
+/** What a driver saw. `at` is when; a caller treats an old observation as unknown. */
+export interface ReplicaObservation {
+  readonly name: ReplicaName;
+  readonly at: Date;
+  /** absent: nothing of that name exists · provisioning: machine is being had · loading: weights or engine start · up: engine answers /health · gone: ended by itself · unknown: could not look. */
+  readonly phase: "absent" | "provisioning" | "loading" | "up" | "gone" | "unknown";
+  /** Where the gateway and the probes reach the engine, when up. */
+  readonly address?: ReplicaAddress;
+  /** Progress for people: "downloading weights". */
+  readonly detail?: string;
+  /** Downloaded share, when it is known. */
+  readonly progress?: { readonly doneBytes: number; readonly totalBytes: number };
+  /** Why it is gone, or can't be: the provider's or the engine's own last words, redacted. */
+  readonly failure?: ReplicaFailure;
+}
+
+export interface ReplicaAddress {
+  readonly host: string;
+  readonly port: number;
+  /** SHA-256 of the server certificate where the reach is `tls`. */
+  readonly certificateSha256?: string;
+}
+
+export interface ReplicaFailure {
+  readonly reason: Reason;
+  readonly message: string;
+  /** Another attempt may succeed (capacity, crash) or can't (gated, unsupported). */
+  readonly retryable: boolean;
+}
+
+/** A thing that the provider has under one of our names. */
+export interface ProviderMachine {
+  readonly name: ReplicaName;
+  readonly installationId: string;
+  readonly createdAt: Date;
+}
+
+export interface RegionOffer {
+  readonly region: string;
+  readonly reach: "direct" | "gateway" | "tls";
+  readonly gpuType: GpuType;
+  /** Most GPUs that one replica may have here; 0 = CPU replicas only. */
+  readonly gpuCountMax: number;
+  readonly gpuMemoryBytes: number;
+  readonly cpuMemoryBytes: number;
+  readonly cpuCount: number;
+  readonly nodeIds: readonly string[];
+}
+
+export interface Driver {
+  readonly provider: "ONPREM" | "NEBIUS" | "LAMBDA" | "YOTTA";
+  readonly name: string;
+  /** What this driver can place now; a hint, the apply is the truth. */
+  offers(ctx: BaseCtx): Promise<readonly RegionOffer[]>;
+  /** Makes the replica exist (look up by name before create) and returns at once; repeated until observe says up. */
+  apply(ctx: BaseCtx, spec: ReplicaSpec): Promise<void>;
+  observe(ctx: BaseCtx, names: readonly ReplicaName[]): Promise<readonly ReplicaObservation[]>;
+  /** Stops and removes; with `graceMs` the engine first finishes what it streams. Returns when asked for, not when gone: observe tells. */
+  remove(ctx: BaseCtx, name: ReplicaName, options: { readonly graceMs: number }): Promise<void>;
+  /** Everything of this installation that exists, for the sweeper. */
+  list(ctx: BaseCtx, installationId: string): Promise<readonly ProviderMachine[]>;
+  /** Engine log lines, newest last; with follow the iterable goes on until the signal aborts. */
+  logs(
+    ctx: BaseCtx,
+    name: ReplicaName,
+    options: { readonly tailLines: number; readonly follow: boolean },
+  ): AsyncIterable<string>;
+}

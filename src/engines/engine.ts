@@ -8,6 +8,10 @@ import type { FieldViolation } from "../base/status.ts";
 export interface WeightsFacts {
   /** As the user wrote it: `org/repo`, `org/repo@revision:file`, `file:///…`, `builtin://tiny`. */
   readonly source: string;
+  /** The commit that the hub resolved the revision to; "" for files and built-in weights. */
+  readonly revision: string;
+  /** What must be on disk before the engine starts, in the order in which the engine opens them. */
+  readonly files: readonly WeightsFile[];
   readonly format: "gguf" | "safetensors";
   readonly sizeBytes: number;
   readonly architecture: string;
@@ -21,6 +25,14 @@ export interface WeightsFacts {
 }
 
 export type GpuType = "UNSPECIFIED" | "A100" | "H100" | "H200" | "B200";
+
+export interface WeightsFile {
+  /** Path inside the repository, or the absolute path of a local file. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Lower-case hex; "" where the source tells none (then size is what is checked). */
+  readonly sha256: string;
+}
 
 /** What one replica may use. */
 export interface Hardware {

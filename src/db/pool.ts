@@ -10,6 +10,8 @@ export interface PoolOptions {
   /** postgres:// URL or a URL with a socket directory in `host`. */
   readonly url: string;
   readonly connectionsMax: number;
+  /** Role that every session works as; absent = the URL's own user (migrations, which own the tables). */
+  readonly role?: string;
   readonly log: Log;
 }
 
@@ -18,6 +20,9 @@ export interface Database {
   readonly pool: pg.Pool;
   close(): Promise<void>;
 }
+
+/** What the program works as; migrations/0000_roles.sql makes it. */
+export const APP_ROLE = "slipway_app";
 
 /** Opens a pool. A statement that takes longer than a minute is a bug, and is ended. */
 export function openDatabase(options: PoolOptions): Database {
@@ -28,6 +33,7 @@ export function openDatabase(options: PoolOptions): Database {
     statement_timeout: 60_000,
     idle_in_transaction_session_timeout: 60_000,
     application_name: "slipway",
+    ...(options.role === undefined ? {} : { options: `-c role=${options.role}` }),
   });
   pool.on("error", (error) => options.log.warn({ err: error }, "idle database connection lost"));
   // biome-ignore lint/complexity/noBannedTypes: kysely spells "no tables" as {}

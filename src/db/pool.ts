@@ -21,7 +21,7 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** What the program works as; migrations/0000_roles.sql makes it. */
+/** What the program works as; migrations/0000_installation.sql makes it. */
 export const APP_ROLE = "slipway_app";
 
 /** Opens a pool. A statement that takes longer than a minute is a bug, and is ended. */

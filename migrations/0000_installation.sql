@@ -24,3 +24,9 @@ $$;
 grant usage on schema public to slipway_app;
 alter default privileges in schema public grant select, insert, update, delete on tables to slipway_app;
 alter default privileges in schema public grant usage, select on sequences to slipway_app;
+
+-- Which secret this database's sealed values belong to: a short fingerprint, so that a wrong key is found at the start.
+create table secret_key (
+  only_row boolean primary key default true check (only_row),
+  secret_fingerprint text not null
+);

@@ -1,0 +1,83 @@
+// Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
+const domains = "identity|idempotency|billing|models|catalog|weights|gateway|jobs";
+
+/** A folder of src and the folders of src that it may import, besides itself. */
+const allowed = {
+  base: [],
+  db: ["base"],
+  jobs: ["base", "db"],
+  engines: ["base"],
+  weights: ["base"],
+  providers: ["base", "engines"],
+  "llama-server": ["base", "engines"],
+  identity: ["base", "db"],
+  idempotency: ["base", "db"],
+  billing: ["base", "db", "jobs", "identity", "engines"],
+  models: ["base", "db", "jobs", "identity", "billing", "engines", "providers", "weights"],
+  catalog: ["base", "db", "identity", "billing", "models"],
+  rpc: ["base", "identity"],
+  gateway: ["base", "identity", "billing", "models", "catalog", "engines"],
+  cli: ["base"],
+};
+
+const table = Object.entries(allowed).map(([folder, others]) => ({
+  name: `${folder}-imports-only-what-it-may`,
+  severity: "error",
+  from: { path: `^src/${folder}/`, pathNot: "\\.test\\.ts$" },
+  to: { path: "^src/", pathNot: `^src/(${[folder, ...others].join("|")})/` },
+}));
+
+module.exports = {
+  forbidden: [
+    ...table,
+    {
+      name: "domains-are-entered-by-their-door",
+      comment: "Another domain's files are its own business: import its index.ts.",
+      severity: "error",
+      from: { path: "^src/([^/]+)/", pathNot: "(^src/main/)|(\\.test\\.ts$)" },
+      to: { path: `^src/(${domains})/`, pathNot: `^src/$1/|^src/(${domains})/index\\.ts$` },
+    },
+    {
+      name: "generated-code-only-at-the-edges",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/(rpc|cli|main)/|/(rpc|convert)(/|\\.ts$|-)|\\.test\\.ts$" },
+      to: { path: "^gen/" },
+    },
+    {
+      name: "nothing-imports-main",
+      severity: "error",
+      from: { path: "^src/(?!main/)", pathNot: "\\.test\\.ts$" },
+      to: { path: "^src/main/" },
+    },
+    {
+      name: "no-cycles-between-folders",
+      severity: "error",
+      scope: "folder",
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: "only-db-speaks-to-postgres",
+      severity: "error",
+      from: { path: "^src/(?!db/)" },
+      to: { path: "node_modules/pg/" },
+    },
+    {
+      name: "no-unlisted-packages",
+      severity: "error",
+      from: { path: "^src/", pathNot: "\\.test\\.ts$" },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"] },
+    },
+  ],
+  options: {
+    exclude: { path: "\\.test\\.ts$|^test/" },
+    doNotFollow: { path: "node_modules|^gen/" },
+    tsPreCompilationDeps: true,
+    parser: "swc",
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "node", "default"],
+      extensions: [".ts", ".js", ".d.ts"],
+    },
+  },
+};

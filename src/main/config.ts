@@ -1,0 +1,146 @@
+/** The only reader of the environment. Every setting has a name, a default, bounds and a sentence for the reference. */
+import { homedir, totalmem } from "node:os";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { StatusError } from "../base/status.ts";
+
+const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
+const seconds = (fallback: number, min: number, max: number) =>
+  z.coerce.number().int().min(min).max(max).default(fallback);
+const list = z
+  .string()
+  .default("")
+  .transform((text) =>
+    text
+      .split(/[,:]/)
+      .map((part) => part.trim())
+      .filter((part) => part !== ""),
+  );
+
+export const settings = z.object({
+  SLIPWAY_HOME: z
+    .string()
+    .default(".slipway")
+    .transform((path) => resolve(path))
+    .describe("Folder of this installation's state: database, secrets, weights, logs."),
+  SLIPWAY_BIND: z.string().default("127.0.0.1").describe("Address that every port binds to."),
+  SLIPWAY_PORT: port(8080).describe("Control plane: REST and Connect. 0 picks a free one."),
+  SLIPWAY_GATEWAY_PORT: port(8081).describe("Inference gateway. 0 picks a free one."),
+  SLIPWAY_GRPC_PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional()
+    .describe("gRPC over cleartext HTTP/2; off when unset."),
+  SLIPWAY_METRICS_PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional()
+    .describe("Prometheus metrics, always on loopback; off when unset."),
+  SLIPWAY_GATEWAY_URL: z
+    .url()
+    .optional()
+    .describe("What models' endpoints begin with; default: the gateway's own address."),
+  DATABASE_URL: z.string().optional().describe("An outside Postgres 15 or later; unset: the embedded one."),
+  SLIPWAY_SECRET_KEY: z
+    .string()
+    .min(32)
+    .optional()
+    .describe(
+      "Seals keys and tokens at rest, 32 characters or more. Required with DATABASE_URL; else a file in the home.",
+    ),
+  SLIPWAY_PAYMENTS: z
+    .enum(["off", "test"])
+    .default("off")
+    .describe(
+      "`test` takes Stripe's well-known test cards; its money pays for local regions only and needs a loopback bind.",
+    ),
+  SLIPWAY_CURRENCY: z
+    .string()
+    .regex(/^[A-Z]{3}$/)
+    .default("USD")
+    .describe("ISO 4217 code of this installation's prices and balances."),
+  SLIPWAY_LOG_LEVEL: z
+    .enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
+    .default("info")
+    .describe("What goes to the log on stderr."),
+  SLIPWAY_STARTER_MODEL: z
+    .string()
+    .optional()
+    .describe("What `npm start` deploys first: a hub id, a file below an allowed folder, or builtin://tiny."),
+  HF_ENDPOINT: z.url().default("https://huggingface.co").describe("Hub to fetch weights from."),
+  SLIPWAY_WEIGHTS_DIRS: list.describe("Folders that file:// weights may lie in, separated by colons."),
+  SLIPWAY_WEIGHTS_CACHE_GIB: z.coerce
+    .number()
+    .min(1)
+    .default(100)
+    .describe("Bound of the shared weights cache."),
+  SLIPWAY_HUB_HOSTS: list.describe(
+    "Hosts besides the hub itself that may be reached without https or at private addresses.",
+  ),
+  SLIPWAY_REGION: z
+    .string()
+    .min(1)
+    .default("local")
+    .describe("Name of the on-premises region that this machine is."),
+  SLIPWAY_REPLICA_MEMORY_GIB: z.coerce
+    .number()
+    .positive()
+    .default(Math.max(1, Math.floor(totalmem() / 2 ** 30 / 2)))
+    .describe("Most memory that one replica on this machine may plan for."),
+  SLIPWAY_ENGINE_UID: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(65_533)
+    .describe("User that local engines run as when started by root; it must own nothing else."),
+  SLIPWAY_GPU_WINDOW_SECONDS: seconds(900, 90, 86_400).describe("Length of a prepaid window of GPU time."),
+  SLIPWAY_DRAIN_MAX_SECONDS: seconds(30, 1, 3_600).describe(
+    "Longest wait for running streams when a replica goes.",
+  ),
+  SLIPWAY_ADMIN_SUBJECTS: list.describe("Reserved for identity providers: subjects that are administrators."),
+});
+
+export type Config = z.infer<typeof settings>;
+
+/** Parses the environment; all that is wrong is told at once, by name. */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => name in settings.shape && value !== ""),
+  );
+  const parsed = settings.safeParse(given);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    throw refused(`The configuration is invalid. ${problems.join("; ")}`);
+  }
+  checkFences(parsed.data);
+  return parsed.data;
+}
+
+/** The user's own configuration folder of the command line. */
+export function userConfigDir(env: Readonly<Record<string, string | undefined>>): string {
+  return resolve(
+    env.SLIPWAY_CONFIG_HOME ?? resolve(env.XDG_CONFIG_HOME ?? resolve(homedir(), ".config"), "slipway"),
+  );
+}
+
+function checkFences(config: Config): void {
+  const loopback = ["127.0.0.1", "::1", "localhost"].includes(config.SLIPWAY_BIND);
+  if (config.SLIPWAY_PAYMENTS === "test" && !loopback) {
+    throw refused(
+      "SLIPWAY_PAYMENTS=test takes play money, so it needs SLIPWAY_BIND on loopback. Turn it off, or bind to 127.0.0.1.",
+    );
+  }
+  if (config.DATABASE_URL !== undefined && config.SLIPWAY_SECRET_KEY === undefined) {
+    throw refused(
+      "DATABASE_URL needs SLIPWAY_SECRET_KEY: every process must open the same sealed secrets. Make one with `openssl rand -hex 32`.",
+    );
+  }
+}
+
+function refused(message: string): StatusError {
+  return new StatusError({ code: "FAILED_PRECONDITION", reason: "CONFIG_INVALID", message });
+}

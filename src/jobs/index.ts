@@ -1,0 +1,1 @@
+export { type PeriodicJob, runDueJobs, runPeriodicJobs } from "./periodic.ts";

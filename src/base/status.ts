@@ -58,6 +58,7 @@ export const REASONS = [
   "UNKNOWN_PATH",
   "RATE_LIMITED",
   "DEADLINE",
+  "CONTEXT_TOO_LONG",
   "IDEMPOTENCY_KEY_REUSED",
   "IDEMPOTENCY_IN_PROGRESS",
   // who is asking

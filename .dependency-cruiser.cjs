@@ -7,7 +7,7 @@ const allowed = {
   db: ["base"],
   jobs: ["base", "db"],
   engines: ["base"],
-  weights: ["base"],
+  weights: ["base", "engines"],
   providers: ["base", "engines"],
   "llama-server": ["base", "engines"],
   identity: ["base", "db"],

@@ -110,7 +110,9 @@ export const REASONS = [
   "BUDGET_EXCEEDED",
   // users, keys, catalogue, receipts
   "USER_NOT_FOUND",
+  "USER_EXISTS",
   "KEY_NOT_FOUND",
+  "TOO_MANY_KEYS",
   "RECEIPT_NOT_FOUND",
   "SERVED_NAME_TAKEN",
   // us

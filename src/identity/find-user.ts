@@ -1,0 +1,70 @@
+import { invalidArgument, StatusError } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import { atLeast, notAllowed, ownerOf } from "./access.ts";
+import type { Principal, User } from "./model.ts";
+import { selectPlatformUser, selectUser, selectUsersByEmail } from "./store.ts";
+
+/** The user, or undefined. */
+export function findUser(ctx: DbCtx, userId: string): Promise<User | undefined> {
+  return selectUser(ctx, userId);
+}
+
+/** The user; throws NOT_FOUND with USER_NOT_FOUND. For callers that may know who exists. */
+export async function getUser(ctx: DbCtx, userId: string): Promise<User> {
+  const user = await selectUser(ctx, userId);
+  if (user) return user;
+  throw new StatusError({
+    code: "NOT_FOUND",
+    reason: "USER_NOT_FOUND",
+    message: `There is no user ${userId}.`,
+  });
+}
+
+/** The account that owns what this installation itself serves; undefined before the first administrator is made. */
+export function platformUser(ctx: DbCtx): Promise<User | undefined> {
+  return selectPlatformUser(ctx);
+}
+
+/**
+ * A user's profile by id, by e-mail or by both (which must name the same user). To non-administrators all but their own
+ * is NOT_ALLOWED, whether it exists or not.
+ */
+export async function getUserProfile(
+  ctx: DbCtx,
+  principal: Principal,
+  input: { readonly userId: string; readonly userEmail: string },
+): Promise<User> {
+  if (input.userEmail === "") return getUser(ctx, ownerOf(principal, input.userId));
+  if (!atLeast(principal.role, "ADMIN")) return ownProfile(ctx, principal, input);
+  const user = await byEmail(ctx, input.userEmail, input.userId.toLowerCase());
+  if (user) return user;
+  throw new StatusError({
+    code: "NOT_FOUND",
+    reason: "USER_NOT_FOUND",
+    message: `There is no such user with the address ${input.userEmail}.`,
+  });
+}
+
+async function ownProfile(
+  ctx: DbCtx,
+  principal: Principal,
+  input: { userId: string; userEmail: string },
+): Promise<User> {
+  const self = await getUser(ctx, ownerOf(principal, input.userId));
+  if (self.email.toLowerCase() === input.userEmail.toLowerCase()) return self;
+  throw notAllowed("Only administrators may see another user.");
+}
+
+/** Most users with one address that are looked at: an address is not unique. */
+const SAME_EMAIL_MAX = 100;
+
+async function byEmail(ctx: DbCtx, email: string, userId: string): Promise<User | undefined> {
+  const found = await selectUsersByEmail(ctx, email, SAME_EMAIL_MAX);
+  if (userId !== "") return found.find((user) => user.id === userId);
+  if (found.length > 1) {
+    throw invalidArgument([
+      { field: "user_email", description: `names ${found.length} users; ask for one of them by user_id` },
+    ]);
+  }
+  return found[0];
+}

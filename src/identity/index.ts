@@ -1,0 +1,25 @@
+export {
+  atLeast,
+  keyOpens,
+  notAllowed,
+  ownerOf,
+  requireCaller,
+  requireRole,
+  requireScope,
+  TOKEN_SCOPES,
+} from "./access.ts";
+export { authenticate } from "./authenticate.ts";
+export { bootstrapAdmin } from "./bootstrap-admin.ts";
+export { changeRole, setUserDisabled } from "./change-role.ts";
+export { createAccessToken, type NewAccessToken } from "./create-access-token.ts";
+export { createApiKey, type NewApiKey } from "./create-api-key.ts";
+export { createUser, type NewUser } from "./create-user.ts";
+export { ACCESS_TOKEN_PREFIX, INFERENCE_KEY_PREFIX } from "./credential.ts";
+export { deleteApiKey } from "./delete-api-key.ts";
+export { findInferenceKey, inferenceKeyHash, noteKeyUses } from "./find-inference-key.ts";
+export { findUser, getUser, getUserProfile, platformUser } from "./find-user.ts";
+export { listAccessTokens } from "./list-access-tokens.ts";
+export { listApiKeys } from "./list-api-keys.ts";
+export { listUsers, type UserPage } from "./list-users.ts";
+export type { AccessToken, ApiKey, InferenceKey, Principal, Role, User } from "./model.ts";
+export { revokeAccessToken } from "./revoke-access-token.ts";

@@ -1,0 +1,48 @@
+import { cutPage, type Page } from "../base/page.ts";
+import { invalidArgument } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import type { AccessToken } from "./model.ts";
+import { selectAccessTokens } from "./store.ts";
+
+export interface TokenListInput {
+  /** "" for every user. */
+  readonly userId: string;
+  readonly includeRevoked: boolean;
+  /** Parsed with tokenQuery of the same input. */
+  readonly page: Page;
+}
+
+/** What a page token of this list is bound to. */
+export function tokenQuery(input: { userId: string; includeRevoked: boolean }): string {
+  return `tokens ${input.userId} ${input.includeRevoked}`;
+}
+
+/** One page of tokens, newest first. */
+export async function listAccessTokens(
+  ctx: DbCtx,
+  input: TokenListInput,
+): Promise<{ readonly tokens: readonly AccessToken[]; readonly nextPageToken: string }> {
+  const rows = await selectAccessTokens(ctx, {
+    userId: input.userId === "" ? undefined : input.userId,
+    includeRevoked: input.includeRevoked,
+    after: afterOf(input.page),
+    limit: input.page.size + 1,
+  });
+  const cut = cutPage(rows, input.page, tokenQuery(input), (token) => [
+    token.createdAt.toISOString(),
+    token.id,
+  ]);
+  return { tokens: cut.rows, nextPageToken: cut.nextPageToken };
+}
+
+function afterOf(page: Page): { createdAt: Date; id: string } | undefined {
+  if (page.after === undefined) return undefined;
+  const [createdAt = "", id = ""] = page.after;
+  const time = new Date(createdAt);
+  if (Number.isNaN(time.getTime()) || id === "") {
+    throw invalidArgument([
+      { field: "page_token", description: "must be the nextPageToken of the same list" },
+    ]);
+  }
+  return { createdAt: time, id };
+}

@@ -1,0 +1,21 @@
+import { StatusError } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import type { AccessToken } from "./model.ts";
+import { selectAccessToken, updateTokenRevoked } from "./store.ts";
+
+/** The token's record; throws KEY_NOT_FOUND. */
+export async function getAccessToken(ctx: DbCtx, tokenId: string): Promise<AccessToken> {
+  const token = await selectAccessToken(ctx, tokenId);
+  if (token) return token;
+  throw new StatusError({
+    code: "NOT_FOUND",
+    reason: "KEY_NOT_FOUND",
+    message: `There is no access token ${tokenId}.`,
+  });
+}
+
+/** Revokes a token: it opens nothing from now on. A repeat changes nothing. Throws KEY_NOT_FOUND. */
+export async function revokeAccessToken(ctx: DbCtx, input: { readonly tokenId: string }): Promise<void> {
+  const known = await updateTokenRevoked(ctx, input.tokenId, ctx.clock.now());
+  if (!known) await getAccessToken(ctx, input.tokenId);
+}

@@ -51,6 +51,9 @@ export const HTTP_STATUS: Readonly<Record<Code, number>> = {
 export const REASONS = [
   // the request itself
   "INVALID_FIELD",
+  "UUID_MALFORMED",
+  "ENUM_UNKNOWN",
+  "NOT_IMPLEMENTED",
   "MALFORMED_JSON",
   "BODY_TOO_LARGE",
   "UNSUPPORTED_CONTENT_TYPE",
@@ -73,6 +76,7 @@ export const REASONS = [
   // models and places
   "MODEL_NOT_FOUND",
   "MODEL_NAME_TAKEN",
+  "MODEL_NAME_INVALID",
   "MODEL_STATE",
   "MODEL_NOT_READY",
   "SPEC_KEY_UNKNOWN",

@@ -23,3 +23,4 @@ export { listApiKeys } from "./list-api-keys.ts";
 export { listUsers, type UserPage } from "./list-users.ts";
 export type { AccessToken, ApiKey, InferenceKey, Principal, Role, User } from "./model.ts";
 export { revokeAccessToken } from "./revoke-access-token.ts";
+export { type IdentityRoutesDeps, identityRoutes } from "./rpc.ts";

@@ -1,0 +1,306 @@
+/**
+ * Speaks the Hugging Face hub's HTTP protocol: `GET /api/models/{repo}/revision/{revision}?blobs=true` and
+ * `GET /{repo}/resolve/{commit}/{file}`. How the hub tells what is wrong (`x-error-code`, `x-error-message`) follows its own
+ * client, huggingface_hub: RepoNotFound, RevisionNotFound, EntryNotFound and GatedRepo; a missing repository and a private one
+ * both answer 401 to who shows no token.
+ */
+import { z } from "zod";
+import type { BaseCtx } from "../base/ctx.ts";
+import type { GuardedClient, GuardedStream } from "../base/guarded-client.ts";
+import { StatusError } from "../base/status.ts";
+import type { WeightsFile } from "../engines/engine.ts";
+import { isRepositoryPath } from "./source.ts";
+
+export interface Hub {
+  /** HF_ENDPOINT, without a slash at its end. */
+  readonly endpoint: string;
+  readonly client: GuardedClient;
+  /** Never ask: answer from what is on this disk. */
+  readonly offline: boolean;
+}
+
+/** One repository at one revision, and the token that opens it ("" for none). */
+export interface RepositoryRef {
+  readonly repo: string;
+  readonly revision: string;
+  readonly token: string;
+}
+
+export interface Repository {
+  readonly commit: string;
+  /** Who may read it depends on the token. */
+  readonly restricted: boolean;
+  readonly files: readonly WeightsFile[];
+}
+
+const CALL_MS = 20_000;
+/** A silent connection is given up after this long, and taken up again where it broke. */
+const IDLE_MS = 30_000;
+/** The list of a repository with 100,000 files. */
+const INFO_BYTES_MAX = 32 * 1024 * 1024;
+const SMALL_FILE_BYTES_MAX = 4 * 1024 * 1024;
+const ERROR_BYTES_MAX = 64 * 1024;
+
+const infoSchema = z.object({
+  sha: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+  private: z.boolean().default(false),
+  gated: z.union([z.boolean(), z.string()]).default(false),
+  siblings: z
+    .array(
+      z.object({
+        rfilename: z.string(),
+        size: z.number().int().nonnegative().nullish(),
+        lfs: z
+          .object({
+            sha256: z
+              .string()
+              .regex(/^[0-9a-f]{64}$/)
+              .nullish(),
+            size: z.number().int().nonnegative().nullish(),
+          })
+          .nullish(),
+      }),
+    )
+    .default([]),
+});
+
+/** The commit and the files of a revision. Throws the hub's errors; see hubError. */
+export async function readRepository(ctx: BaseCtx, hub: Hub, ref: RepositoryRef): Promise<Repository> {
+  const path = `/api/models/${ref.repo}/revision/${encodeURIComponent(ref.revision)}?blobs=true`;
+  const stream = await openPath(ctx, hub, ref, path, {}, INFO_BYTES_MAX);
+  const parsed = infoSchema.safeParse(parseJson((await readAll(stream)).toString("utf8")));
+  if (!parsed.success) throw unreachable(`${hostOf(hub)} answered what no hub answers.`, parsed.error);
+  const files = parsed.data.siblings.flatMap((one): WeightsFile[] => {
+    const sizeBytes = one.lfs?.size ?? one.size;
+    if (sizeBytes === undefined || sizeBytes === null || !isRepositoryPath(one.rfilename)) return [];
+    return [{ name: one.rfilename, sizeBytes, sha256: one.lfs?.sha256 ?? "" }];
+  });
+  const restricted = parsed.data.private || parsed.data.gated !== false;
+  return { commit: parsed.data.sha, restricted, files };
+}
+
+/** A small file as a whole, such as config.json. */
+export async function readSmallFile(
+  ctx: BaseCtx,
+  hub: Hub,
+  ref: RepositoryRef,
+  name: string,
+): Promise<Buffer> {
+  return readAll(await openPath(ctx, hub, ref, filePath(ref, name), {}, SMALL_FILE_BYTES_MAX));
+}
+
+/** A range of a file; shorter only at its end. Reads no more of the answer than was asked for, whatever the hub sends. */
+export async function readRange(
+  ctx: BaseCtx,
+  hub: Hub,
+  ref: RepositoryRef,
+  name: string,
+  range: { readonly offset: number; readonly length: number },
+): Promise<Buffer> {
+  const last = range.offset + range.length - 1;
+  const headers = { range: `bytes=${range.offset}-${last}` };
+  const stream = await openPath(ctx, hub, ref, filePath(ref, name), headers, Number.MAX_SAFE_INTEGER);
+  // Without range support the answer is the whole file: what lies before the range is read over.
+  let skip = stream.status === 206 ? 0 : range.offset;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream.body) {
+    const wanted = Buffer.from(chunk).subarray(Math.min(skip, chunk.byteLength));
+    skip -= chunk.byteLength - wanted.byteLength;
+    chunks.push(wanted);
+    size += wanted.byteLength;
+    if (size >= range.length) break;
+  }
+  return Buffer.concat(chunks).subarray(0, range.length);
+}
+
+/** A file from `offset` on. The answer's status tells whether the hub obeyed: 206 for the rest, 200 for the whole, 416 for none. */
+export async function openFile(
+  ctx: BaseCtx,
+  hub: Hub,
+  ref: RepositoryRef,
+  file: WeightsFile,
+  from: { readonly offset: number; readonly etag: string },
+): Promise<GuardedStream> {
+  const headers: Record<string, string> =
+    from.offset === 0
+      ? {}
+      : { range: `bytes=${from.offset}-`, ...(from.etag === "" ? {} : { "if-range": from.etag }) };
+  // One byte over what was promised is enough to know that the promise was wrong.
+  return openPath(ctx, hub, ref, filePath(ref, file.name), headers, file.sizeBytes + 1, [416]);
+}
+
+async function openPath(
+  ctx: BaseCtx,
+  hub: Hub,
+  ref: RepositoryRef,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  bodyBytesMax: number,
+  accepted: readonly number[] = [],
+): Promise<GuardedStream> {
+  if (hub.offline) throw unreachable("The hub is not asked: this installation is offline.");
+  const stream = await hub.client
+    .stream({
+      url: `${hub.endpoint}${path}`,
+      headers: ref.token === "" ? headers : { ...headers, authorization: `Bearer ${ref.token}` },
+      deadlineMs: CALL_MS,
+      idleMs: IDLE_MS,
+      bodyBytesMax,
+      signal: ctx.signal,
+    })
+    .catch((error: unknown) => {
+      throw asHubError(hub, error);
+    });
+  if (stream.status === 200 || stream.status === 206 || accepted.includes(stream.status)) {
+    return { ...stream, body: inHubWords(hub, stream.body) };
+  }
+  await drain(stream);
+  throw hubError(hub, ref, stream);
+}
+
+async function* inHubWords(hub: Hub, body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw asHubError(hub, error);
+  }
+}
+
+/**
+ * What a refusal of the hub means:
+ * - WEIGHTS_GATED: the terms were not accepted, or no token was given for a gated repository
+ * - HUB_TOKEN_INVALID: the token opens nothing
+ * - WEIGHTS_NOT_FOUND: no such repository, revision or file (or a private one, to who may not know)
+ * - HUB_UNREACHABLE: no definite answer; retryAfterMs when the hub told one
+ */
+function hubError(hub: Hub, ref: RepositoryRef, answer: GuardedStream): StatusError {
+  const code = answer.headers["x-error-code"] ?? "";
+  const name = `${ref.repo}${ref.revision === "main" ? "" : `@${ref.revision}`}`;
+  if (code === "GatedRepo") return gated(hub, ref);
+  if (answer.status === 401 && ref.token !== "") {
+    return new StatusError({
+      code: "FAILED_PRECONDITION",
+      reason: "HUB_TOKEN_INVALID",
+      message: `${hostOf(hub)} does not accept the hfToken. Make a new one with read access and deploy with it.`,
+    });
+  }
+  if (code === "RevisionNotFound") return notFound(`${ref.repo} has no revision ${ref.revision}.`);
+  if (code === "EntryNotFound") return notFound(`${name} lacks a file that its list names.`);
+  if (answer.status === 401 || answer.status === 404) {
+    const hint = ref.token === "" ? " If it is private, give an hfToken that opens it." : "";
+    return notFound(`${hostOf(hub)} has no repository ${ref.repo}.${hint}`);
+  }
+  if (answer.status === 403 || answer.status === 451) {
+    return new StatusError({
+      code: "PERMISSION_DENIED",
+      reason: "WEIGHTS_GATED",
+      message: `${hostOf(hub)} refuses access to ${name}${ref.token === "" ? "" : " with this hfToken"}.`,
+    });
+  }
+  const retryAfterMs = retryAfter(answer.headers["retry-after"]);
+  return unreachable(`${hostOf(hub)} answered ${answer.status}.`, undefined, retryAfterMs);
+}
+
+function gated(hub: Hub, ref: RepositoryRef): StatusError {
+  const way =
+    ref.token === ""
+      ? `Accept its terms at ${hub.endpoint}/${ref.repo} and give the hfToken of that account.`
+      : `The account of this hfToken has not been let in: accept the terms at ${hub.endpoint}/${ref.repo}.`;
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "WEIGHTS_GATED",
+    message: `${ref.repo} is gated. ${way}`,
+  });
+}
+
+const ATTEMPTS_MAX = 3;
+const BACKOFF_MS = 500;
+/** A hub that asks for a longer pause is told of as unreachable, with that pause. */
+const PAUSE_MS_MAX = 10_000;
+
+/** Repeats a call that got no definite answer, a few times: someone waits for it. */
+export async function withHubRetries<T>(ctx: BaseCtx, call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      const pauseMs = pauseBefore(error, attempt, PAUSE_MS_MAX);
+      if (pauseMs === undefined || attempt >= ATTEMPTS_MAX) throw error;
+      await ctx.clock.sleep(pauseMs, ctx.signal);
+    }
+  }
+}
+
+/** How long to wait before the next attempt (doubling from half a second), or undefined when repeating won't help. */
+export function pauseBefore(error: unknown, attempt: number, pauseMsMax: number): number | undefined {
+  if (!(error instanceof StatusError) || error.reason !== "HUB_UNREACHABLE") return undefined;
+  if (error.retryAfterMs !== undefined) {
+    return error.retryAfterMs <= pauseMsMax ? error.retryAfterMs : undefined;
+  }
+  return Math.min(BACKOFF_MS * 2 ** (attempt - 1), pauseMsMax);
+}
+
+/** What the client threw, in this domain's words. */
+function asHubError(hub: Hub, error: unknown): unknown {
+  if (!(error instanceof StatusError)) return error;
+  if (error.reason === "UNAVAILABLE" || error.reason === "DEADLINE" || error.reason === "BODY_TOO_LARGE") {
+    return unreachable(`${hostOf(hub)} can't be reached: ${error.message}`, error);
+  }
+  return error;
+}
+
+export function unreachable(message: string, cause?: unknown, retryAfterMs?: number): StatusError {
+  return new StatusError({
+    code: "UNAVAILABLE",
+    reason: "HUB_UNREACHABLE",
+    message,
+    ...(cause === undefined ? {} : { cause }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}
+
+function notFound(message: string): StatusError {
+  return new StatusError({ code: "NOT_FOUND", reason: "WEIGHTS_NOT_FOUND", message });
+}
+
+async function readAll(stream: GuardedStream): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream.body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Frees the connection of an answer that nobody reads. */
+export async function drain(stream: GuardedStream): Promise<void> {
+  let size = 0;
+  try {
+    for await (const chunk of stream.body) {
+      size += chunk.byteLength;
+      if (size > ERROR_BYTES_MAX) break;
+    }
+  } catch {
+    // The status was what mattered.
+  }
+}
+
+function filePath(ref: RepositoryRef, name: string): string {
+  const encoded = name.split("/").map(encodeURIComponent).join("/");
+  return `/${ref.repo}/resolve/${encodeURIComponent(ref.revision)}/${encoded}`;
+}
+
+function retryAfter(header: string | undefined): number | undefined {
+  const seconds = Number(header);
+  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1_000 : undefined;
+}
+
+function hostOf(hub: Hub): string {
+  return new URL(hub.endpoint).host;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

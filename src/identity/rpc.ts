@@ -1,7 +1,7 @@
 /** The wire of identity: convert in, decide by access.ts, call one verb, convert out. */
-import { create, type Message } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
-import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
 import {
   AdminIdentityService,
   CreateAccessTokenResponseSchema,
@@ -23,7 +23,6 @@ import {
   UserService,
 } from "../../gen/tensormesh/user/v1/user_service_pb.js";
 import { parsePage } from "../base/page.ts";
-import { type DbCtx, type TxCtx, withTransaction } from "../db/db.ts";
 import { ownerOf, requireAppointment, requireCaller, requireRole, requireTokenRightsOver } from "./access.ts";
 import { changeRole } from "./change-role.ts";
 import { accessTokenToWire, apiKeyToWire, dateFromWire, roleFromWire, userToWire } from "./convert.ts";
@@ -31,25 +30,15 @@ import { createAccessToken } from "./create-access-token.ts";
 import { createApiKey } from "./create-api-key.ts";
 import { createUser } from "./create-user.ts";
 import { deleteApiKey } from "./delete-api-key.ts";
+import { answeredOnce, callCtx, type RoutesDeps } from "./edge.ts";
 import { getUser, getUserProfile } from "./find-user.ts";
 import { listAccessTokens, tokenQuery } from "./list-access-tokens.ts";
 import { listApiKeys } from "./list-api-keys.ts";
 import { listUsers } from "./list-users.ts";
-import type { Principal } from "./model.ts";
 import { getAccessToken, revokeAccessToken } from "./revoke-access-token.ts";
 
-/** What the edge knows of a call, handed in: identity is below the edge and can't import it. */
-export interface IdentityRoutesDeps {
-  readonly ctx: DbCtx;
-  principalOf(context: HandlerContext): Principal;
-  /** Where the call carries an Idempotency-Key: stores the answer in the transaction that made it true. */
-  idempotencyOf(
-    context: HandlerContext,
-  ): { completeIn(tx: TxCtx, response: Message): Promise<void> } | undefined;
-}
-
 /** Registers UserService, AdminUserService and AdminIdentityService. */
-export function identityRoutes(deps: IdentityRoutesDeps): (router: ConnectRouter) => void {
+export function identityRoutes(deps: RoutesDeps): (router: ConnectRouter) => void {
   return (router) => {
     router.service(UserService, userService(deps));
     router.service(AdminUserService, adminUserService(deps));
@@ -57,54 +46,54 @@ export function identityRoutes(deps: IdentityRoutesDeps): (router: ConnectRouter
   };
 }
 
-function userService(deps: IdentityRoutesDeps): ServiceImpl<typeof UserService> {
+function userService(deps: RoutesDeps): ServiceImpl<typeof UserService> {
   return {
     async getAuthProfile(_request, context) {
-      const user = await getUser(callCtx(deps, context), deps.principalOf(context).userId);
+      const user = await getUser(callCtx(deps, context), deps.edge.principalOf(context).userId);
       return create(GetAuthProfileResponseSchema, { user: userToWire(user) });
     },
     async getUserProfile(request, context) {
-      const user = await getUserProfile(callCtx(deps, context), deps.principalOf(context), request);
+      const user = await getUserProfile(callCtx(deps, context), deps.edge.principalOf(context), request);
       return create(GetUserProfileResponseSchema, { user: userToWire(user) });
     },
     createUserApiKey(request, context) {
       const input = {
-        userId: ownerOf(deps.principalOf(context), request.userId),
+        userId: ownerOf(deps.edge.principalOf(context), request.userId),
         name: request.name ?? "",
         scopes: request.scopes,
         expiresAt: dateFromWire(request.expiresAt),
       };
-      return answeredOnce(deps, context, async (tx) => {
+      return answeredOnce(deps, context, CreateUserApiKeyResponseSchema, async (tx) => {
         const { apiKey, secret } = await createApiKey(tx, input);
         return create(CreateUserApiKeyResponseSchema, { apiKey: apiKeyToWire(apiKey, secret) });
       });
     },
     async listUserApiKeys(request, context) {
-      const userId = ownerOf(deps.principalOf(context), request.userId);
+      const userId = ownerOf(deps.edge.principalOf(context), request.userId);
       const ctx = callCtx(deps, context);
       await getUser(ctx, userId);
       const keys = await listApiKeys(ctx, { userId, includeDeleted: request.includeDeleted });
       return create(ListUserApiKeysResponseSchema, { apiKeys: keys.map((key) => apiKeyToWire(key)) });
     },
     async deleteUserApiKey(request, context) {
-      const principal = deps.principalOf(context);
+      const principal = deps.edge.principalOf(context);
       await deleteApiKey(callCtx(deps, context), { principal, keyId: request.apiKeyId });
       return create(DeleteUserApiKeyResponseSchema, { empty: create(EmptySchema) });
     },
   };
 }
 
-function adminUserService(deps: IdentityRoutesDeps): ServiceImpl<typeof AdminUserService> {
+function adminUserService(deps: RoutesDeps): ServiceImpl<typeof AdminUserService> {
   return {
     async listUsers(request, context) {
-      const principal = deps.principalOf(context);
+      const principal = deps.edge.principalOf(context);
       requireRole(principal, "ADMIN");
       requireCaller(principal, request.userId);
       const page = await listUsers(callCtx(deps, context), request);
       return create(ListUsersResponseSchema, { ...page, users: page.users.map(userToWire) });
     },
     async changeUserRole(request, context) {
-      const principal = deps.principalOf(context);
+      const principal = deps.edge.principalOf(context);
       requireRole(principal, "SUPER_ADMIN");
       requireCaller(principal, request.userId);
       const user = await changeRole(callCtx(deps, context), {
@@ -116,20 +105,20 @@ function adminUserService(deps: IdentityRoutesDeps): ServiceImpl<typeof AdminUse
   };
 }
 
-function adminIdentityService(deps: IdentityRoutesDeps): ServiceImpl<typeof AdminIdentityService> {
+function adminIdentityService(deps: RoutesDeps): ServiceImpl<typeof AdminIdentityService> {
   return {
     createUser(request, context) {
       const role = roleFromWire(request.userRole);
-      requireAppointment(deps.principalOf(context), role);
-      return answeredOnce(deps, context, async (tx) => {
+      requireAppointment(deps.edge.principalOf(context), role);
+      return answeredOnce(deps, context, CreateUserResponseSchema, async (tx) => {
         const user = await createUser(tx, { ...request, role, email: request.userEmail });
         return create(CreateUserResponseSchema, { user: userToWire(user) });
       });
     },
     createAccessToken(request, context) {
-      const principal = deps.principalOf(context);
+      const principal = deps.edge.principalOf(context);
       requireRole(principal, "ADMIN");
-      return answeredOnce(deps, context, async (tx) => {
+      return answeredOnce(deps, context, CreateAccessTokenResponseSchema, async (tx) => {
         const user = await getUser(tx, ownerOf(principal, request.userId));
         requireTokenRightsOver(principal, user);
         const expiresAt = dateFromWire(request.expiresAt);
@@ -142,7 +131,7 @@ function adminIdentityService(deps: IdentityRoutesDeps): ServiceImpl<typeof Admi
       });
     },
     async listAccessTokens(request, context) {
-      requireRole(deps.principalOf(context), "ADMIN");
+      requireRole(deps.edge.principalOf(context), "ADMIN");
       const input = { userId: request.userId.toLowerCase(), includeRevoked: request.includeRevoked };
       const page = parsePage(request, tokenQuery(input));
       const { tokens, nextPageToken } = await listAccessTokens(callCtx(deps, context), { ...input, page });
@@ -153,7 +142,7 @@ function adminIdentityService(deps: IdentityRoutesDeps): ServiceImpl<typeof Admi
     },
     async revokeAccessToken(request, context) {
       const ctx = callCtx(deps, context);
-      const principal = deps.principalOf(context);
+      const principal = deps.edge.principalOf(context);
       requireRole(principal, "ADMIN");
       const token = await getAccessToken(ctx, request.accessTokenId);
       requireTokenRightsOver(principal, await getUser(ctx, token.userId));
@@ -161,21 +150,4 @@ function adminIdentityService(deps: IdentityRoutesDeps): ServiceImpl<typeof Admi
       return create(RevokeAccessTokenResponseSchema, { empty: create(EmptySchema) });
     },
   };
-}
-
-function callCtx(deps: IdentityRoutesDeps, context: HandlerContext): DbCtx {
-  return { ...deps.ctx, signal: context.signal };
-}
-
-/** One transaction for what is made and for the answer that a repeat of the call gets: a secret is never made twice. */
-function answeredOnce<T extends Message>(
-  deps: IdentityRoutesDeps,
-  context: HandlerContext,
-  work: (tx: DbCtx & TxCtx) => Promise<T>,
-): Promise<T> {
-  return withTransaction(callCtx(deps, context), async (tx) => {
-    const response = await work(tx);
-    await deps.idempotencyOf(context)?.completeIn(tx, response);
-    return response;
-  });
 }

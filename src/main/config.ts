@@ -21,7 +21,6 @@ export const settings = z.object({
   SLIPWAY_HOME: z
     .string()
     .default(".slipway")
-    .transform((path) => resolve(path))
     .describe("Folder of this installation's state: database, secrets, weights, logs."),
   SLIPWAY_BIND: z.string().default("127.0.0.1").describe("Address that every port binds to."),
   SLIPWAY_PORT: port(8080).describe("Control plane: REST and Connect. 0 picks a free one."),
@@ -101,7 +100,6 @@ export const settings = z.object({
   SLIPWAY_DRAIN_MAX_SECONDS: seconds(30, 1, 3_600).describe(
     "Longest wait for running streams when a replica goes.",
   ),
-  SLIPWAY_ADMIN_SUBJECTS: list.describe("Reserved for identity providers: subjects that are administrators."),
 });
 
 export type Config = z.infer<typeof settings>;
@@ -116,8 +114,9 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
     throw refused(`The configuration is invalid. ${problems.join("; ")}`);
   }
-  checkFences(parsed.data);
-  return parsed.data;
+  const config = { ...parsed.data, SLIPWAY_HOME: resolve(parsed.data.SLIPWAY_HOME) };
+  checkFences(config);
+  return config;
 }
 
 /** The user's own configuration folder of the command line. */

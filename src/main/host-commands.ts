@@ -1,0 +1,144 @@
+import type { Command } from "commander";
+import { systemClock } from "../base/clock.ts";
+import type { BaseCtx } from "../base/ctx.ts";
+import { createLog } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
+import { StatusError } from "../base/status.ts";
+import { bootstrapAdmin } from "../identity/index.ts";
+import { type Config, loadConfig } from "./config.ts";
+import { configReference } from "./config-reference.ts";
+import { examine, type Finding } from "./doctor.ts";
+import { openInstallation } from "./installation.ts";
+import { terminalOf } from "./quickstart/terminal.ts";
+import { up } from "./quickstart/up.ts";
+import { ROLES, type RoleName, serve } from "./serve.ts";
+import { stopSignal } from "./stop-signal.ts";
+
+/** Exit status of a failure; the wire commands refine it (see the command line's guide). */
+const FAILED = 1;
+
+/** Adds the commands that work on this host: on its home, its database, its processes. */
+export function addHostCommands(program: Command): void {
+  program
+    .command("serve")
+    .description(
+      "serve an installation until SIGINT or SIGTERM; prints one line `listening {…}` when it does",
+    )
+    .option("--role <role>", `one of ${[...ROLES, "all"].join(", ")}; several with commas`, "all")
+    .action((options: { role: string }) => guarded(() => serveUntilStopped(rolesOf(options.role))));
+  program
+    .command("up")
+    .description(
+      "serve on this machine and run the main job: first users, a starter model, one question, its receipt",
+    )
+    .option("--exit", "stop after the main job", false)
+    .option("--model <id-or-file>", "deploy this instead of the default starter")
+    .action((options: { exit: boolean; model?: string }) => guarded(() => runUp(options)));
+  program
+    .command("doctor")
+    .description("look at what this installation needs, and say what is wrong")
+    .option("--output <format>", "text or json", "text")
+    .action((options: { output: string }) => guarded(() => runDoctor(options.output === "json")));
+  program
+    .command("config")
+    .description("print the configuration reference")
+    .action(() => {
+      process.stdout.write(`${configReference()}\n`);
+    });
+  subcommand(program, "admin", "administration")
+    .command("bootstrap")
+    .description("on the host: make an administrator, and print its access token once")
+    .option("--name <name>", "display name", "Administrator")
+    .action((options: { name: string }) => guarded(() => runBootstrap(options.name)));
+}
+
+/** The subcommand of that name, made if the program has none yet. */
+function subcommand(program: Command, name: string, description: string): Command {
+  return (
+    program.commands.find((one) => one.name() === name) ?? program.command(name).description(description)
+  );
+}
+
+function rolesOf(text: string): readonly RoleName[] {
+  if (text === "all") return ROLES;
+  const names = text.split(",");
+  const roles = ROLES.filter((role) => names.includes(role));
+  if (roles.length === names.length) return roles;
+  throw new StatusError({
+    code: "INVALID_ARGUMENT",
+    reason: "CONFIG_INVALID",
+    message: `--role ${text}: give some of ${ROLES.join(", ")}, or all.`,
+  });
+}
+
+function baseCtx(config: Config, logFile?: string): BaseCtx {
+  const log = createLog({
+    name: "slipway",
+    level: config.SLIPWAY_LOG_LEVEL,
+    ...(logFile === undefined ? {} : { file: logFile }),
+  });
+  return { clock: systemClock, random: systemRandom, log };
+}
+
+async function serveUntilStopped(roles: readonly RoleName[]): Promise<void> {
+  const stop = stopSignal();
+  const config = loadConfig(process.env);
+  const installation = await openInstallation(config, baseCtx(config));
+  try {
+    const serving = await serve(installation, roles, { killAt: process.env.SLIPWAY_KILL_AT });
+    process.stdout.write(
+      `listening ${JSON.stringify({ apiUrl: serving.apiUrl, gatewayUrl: serving.gatewayUrl })}\n`,
+    );
+    if (!stop.aborted) {
+      await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));
+    }
+    await serving.close();
+  } finally {
+    await installation.close();
+  }
+}
+
+async function runUp(options: { exit: boolean; model?: string }): Promise<void> {
+  const stop = stopSignal();
+  const config = loadConfig({ SLIPWAY_PAYMENTS: "test", ...process.env });
+  const base = baseCtx(config, `${config.SLIPWAY_HOME}/slipway.log`);
+  const wanted = options.model ?? config.SLIPWAY_STARTER_MODEL;
+  await up(base, { config, terminal: terminalOf(process.stdout), exit: options.exit, wanted, stop });
+}
+
+async function runDoctor(json: boolean): Promise<void> {
+  const config = loadConfig(process.env);
+  const base = { ...baseCtx({ ...config, SLIPWAY_LOG_LEVEL: "silent" }) };
+  const findings = await examine(config, base.clock, () => openInstallation(config, base));
+  process.stdout.write(json ? `${JSON.stringify(findings, null, 2)}\n` : findings.map(lineOf).join(""));
+  if (findings.some((finding) => finding.verdict === "problem")) process.exitCode = FAILED;
+}
+
+function lineOf(finding: Finding): string {
+  const mark = { ok: "ok     ", warning: "warning", problem: "PROBLEM" }[finding.verdict];
+  return `${mark}  ${finding.check.padEnd(20)} ${finding.message}\n`;
+}
+
+async function runBootstrap(name: string): Promise<void> {
+  const config = loadConfig(process.env);
+  const installation = await openInstallation(config, baseCtx(config));
+  try {
+    const { userId, token } = await bootstrapAdmin(installation.ctx, { name });
+    process.stdout.write(`${JSON.stringify({ userId, token })}\n`);
+  } finally {
+    await installation.close();
+  }
+}
+
+/** Runs a host command; a failure is told in its public words, and the cause goes to nobody but the log level debug. */
+async function guarded(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    const error = StatusError.from(thrown);
+    process.stderr.write(`slipway: ${error.message} [${error.reason}]\n`);
+    if (error.reason === "INTERNAL" && error.cause instanceof Error)
+      process.stderr.write(`${error.cause.stack}\n`);
+    process.exitCode = FAILED;
+  }
+}

@@ -1,0 +1,81 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { HandlerContext } from "@connectrpc/connect";
+import type { BaseCtx } from "../base/ctx.ts";
+import { StatusError } from "../base/status.ts";
+import type { Principal } from "../identity/index.ts";
+import { ctxKey, principalKey, requestIdKey } from "./context.ts";
+import type { Authenticate, FinishedCall } from "./ports.ts";
+import { toConnectError } from "./status-wire.ts";
+
+export const REQUEST_ID_HEADER = "x-request-id";
+
+/** What the REST edge already knows about a call when it enters the in-memory transport. Reachable by no header. */
+export interface RestCall {
+  readonly principal: Principal;
+  readonly requestId: string;
+}
+
+export const restCall = new AsyncLocalStorage<RestCall>();
+
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+
+/** The caller's request id when it is harmless to log, else a new one. */
+export function requestIdFrom(header: string | null | undefined, ctx: BaseCtx): string {
+  return header && REQUEST_ID.test(header) ? header : ctx.random.uuid();
+}
+
+/** The token of an Authorization header. Throws TOKEN_MISSING, or TOKEN_INVALID when it is no Bearer one. */
+export function bearerOf(header: string | null | undefined): string {
+  if (!header) {
+    throw new StatusError({
+      code: "UNAUTHENTICATED",
+      reason: "TOKEN_MISSING",
+      message: "The request carries no access token. Send it as `Authorization: Bearer <token>`.",
+    });
+  }
+  const token = /^Bearer +(\S+) *$/i.exec(header)?.[1];
+  if (token) return token;
+  throw new StatusError({
+    code: "UNAUTHENTICATED",
+    reason: "TOKEN_INVALID",
+    message: "The Authorization header is not of the form `Bearer <token>`.",
+  });
+}
+
+export interface GateDeps {
+  readonly ctx: BaseCtx;
+  readonly authenticate: Authenticate;
+  finished(call: FinishedCall, cause: unknown): void;
+}
+
+/** Runs before a call's body is read: gives it its request id, its ctx and its principal, or refuses it. */
+export function requestGate({
+  ctx,
+  authenticate,
+  finished,
+}: GateDeps): (context: HandlerContext) => Promise<void> {
+  return async (context) => {
+    const rest = restCall.getStore();
+    const given = context.values.get(requestIdKey);
+    const requestId =
+      rest?.requestId ??
+      (given === "" ? requestIdFrom(context.requestHeader.get(REQUEST_ID_HEADER), ctx) : given);
+    const own = { ...ctx, log: ctx.log.child({ requestId }) };
+    context.responseHeader.set(REQUEST_ID_HEADER, requestId);
+    context.values.set(requestIdKey, requestId).set(ctxKey, own);
+    try {
+      const principal =
+        rest?.principal ??
+        (await authenticate(
+          { ...own, signal: context.signal },
+          bearerOf(context.requestHeader.get("authorization")),
+        ));
+      context.values.set(principalKey, principal);
+    } catch (thrown) {
+      const error = StatusError.from(thrown);
+      const method = `${context.service.typeName}/${context.method.name}`;
+      finished({ method, code: error.code, durationMs: 0, requestId, userId: "" }, error.cause);
+      throw toConnectError(error);
+    }
+  };
+}

@@ -1,0 +1,45 @@
+/** The google.api.http bindings of the contract's methods. */
+import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
+import { http } from "../../gen/google/api/annotations_pb.js";
+import type { HttpRule } from "../../gen/google/api/http_pb.js";
+import { type PathTemplate, parsePathTemplate } from "./path-template.ts";
+
+export type HttpVerb = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
+
+/** One way in which a method is reached over HTTP. */
+export interface HttpBinding {
+  readonly method: DescMethod;
+  readonly verb: HttpVerb;
+  readonly template: PathTemplate;
+  /** "*": the body is the request; a field's name: the body is that field; "": there is none. */
+  readonly body: string;
+}
+
+const VERBS: Readonly<Record<string, HttpVerb>> = {
+  get: "GET",
+  put: "PUT",
+  post: "POST",
+  delete: "DELETE",
+  patch: "PATCH",
+};
+
+/** Every binding of a method, the main one first. Throws on what this edge does not serve: the contract is wrong then. */
+export function bindingsOf(method: DescMethod): readonly HttpBinding[] {
+  if (!hasOption(method, http)) return [];
+  const rule = getOption(method, http);
+  return [rule, ...rule.additionalBindings].map((each) => binding(method, each));
+}
+
+function binding(method: DescMethod, rule: HttpRule): HttpBinding {
+  const { case: name, value } = rule.pattern;
+  const verb = VERBS[name ?? ""];
+  if (!verb || typeof value !== "string" || rule.responseBody !== "") {
+    throw new Error(`${method}: a binding that is not served (custom verb or response_body)`);
+  }
+  return { method, verb, template: parsePathTemplate(value), body: rule.body };
+}
+
+/** Whether a method is bound to POST: those are the calls that an Idempotency-Key makes safe to repeat. */
+export function isPost(method: DescMethod): boolean {
+  return bindingsOf(method).some(({ verb }) => verb === "POST");
+}

@@ -93,6 +93,11 @@ export interface RegionOffer {
 export interface Driver {
   readonly provider: "ONPREM" | "NEBIUS" | "LAMBDA" | "YOTTA";
   readonly name: string;
+  /**
+   * Two applies under one name, even at the same time, can't make two machines (the provider keeps names unique). Without it
+   * nobody creates again after an unclear answer until the name has stayed absent for a while.
+   */
+  readonly createIsIdempotent?: boolean;
   /** What this driver can place now; a hint, the apply is the truth. */
   offers(ctx: BaseCtx): Promise<readonly RegionOffer[]>;
   /** Makes the replica exist (look up by name before create) and returns at once; repeated until observe says up. */

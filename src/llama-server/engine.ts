@@ -1,4 +1,5 @@
 /** The loaded model and what requests need of it. Everything native is created and disposed of here. */
+import { access, constants } from "node:fs/promises";
 import {
   getLlama,
   type Llama,
@@ -45,7 +46,7 @@ export function loadLibrary(threads: number, log: Log): Promise<Llama> {
   });
 }
 
-/** Loads weights and context. Throws WEIGHTS_UNSUPPORTED or ENGINE_FAILED in llama.cpp's own words. */
+/** Loads weights and context. Throws WEIGHTS_NOT_FOUND, WEIGHTS_UNSUPPORTED or ENGINE_FAILED in llama.cpp's own words. */
 export async function loadEngine(llama: Llama, config: EngineProcessConfig, log: Log): Promise<LlamaEngine> {
   const model = await loadModel(llama, config, log);
   const template = chatTemplateOf(model, log);
@@ -82,6 +83,9 @@ export async function loadEngine(llama: Llama, config: EngineProcessConfig, log:
 
 async function loadModel(llama: Llama, config: EngineProcessConfig, log: Log): Promise<LlamaModel> {
   const [modelPath = ""] = config.weightsFiles; // llama.cpp finds the further parts of a split file beside the first
+  await access(modelPath, constants.R_OK).catch((cause) => {
+    throw failed("WEIGHTS_NOT_FOUND", "The weights can't be opened", cause);
+  });
   let told = 0;
   try {
     return await llama.loadModel({
@@ -140,7 +144,11 @@ function chatTemplateOf(model: LlamaModel, log: Log): ChatTemplate {
   }
 }
 
-function failed(reason: "WEIGHTS_UNSUPPORTED" | "ENGINE_FAILED", what: string, cause: unknown): StatusError {
+function failed(
+  reason: "WEIGHTS_NOT_FOUND" | "WEIGHTS_UNSUPPORTED" | "ENGINE_FAILED",
+  what: string,
+  cause: unknown,
+): StatusError {
   const words = cause instanceof Error ? cause.message.split("\n")[0]?.slice(0, 300) : "unknown error";
   return new StatusError({ code: "FAILED_PRECONDITION", reason, message: `${what}: ${words}`, cause });
 }

@@ -1,6 +1,6 @@
 /** Starts the real engine process as a driver does, with the tiny model, and stops it when the test file ends. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -36,6 +36,7 @@ export interface TestEngineOptions {
 /** Resolves when the address is told; rejects with the log when the process ends before. */
 export async function startEngine(options: TestEngineOptions = {}): Promise<TestEngine> {
   const folder = mkdtempSync(join(tmpdir(), "slipway-engine-"));
+  chmodSync(folder, 0o755); // the engine may run as another user
   const weights = join(folder, "tiny.gguf");
   writeFileSync(weights, options.weights ?? tinyGguf({ seed: options.seed ?? 1 }), { mode: 0o644 });
   const child = spawn(process.execPath, [join(import.meta.dirname, "../main.ts")], {

@@ -1,9 +1,11 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
-import type { Principal } from "../identity/index.ts";
+import { type Principal, requireScope } from "../identity/index.ts";
 import { ctxKey, principalKey, requestIdKey } from "./context.ts";
+import { changesNothing } from "./http-rule.ts";
 import type { Authenticate, FinishedCall } from "./ports.ts";
 import { toConnectError } from "./status-wire.ts";
 
@@ -48,12 +50,21 @@ export interface GateDeps {
   finished(call: FinishedCall, cause: unknown): void;
 }
 
+/** Who calls, if that token may be used for the method. Throws TOKEN_… or SCOPE_MISSING. */
+export async function admit(
+  { authenticate }: GateDeps,
+  ctx: BaseCtx,
+  method: DescMethod,
+  authorization: string | null | undefined,
+): Promise<Principal> {
+  const principal = await authenticate(ctx, bearerOf(authorization));
+  requireScope(principal, changesNothing(method) ? "read" : "write");
+  return principal;
+}
+
 /** Runs before a call's body is read: gives it its request id, its ctx and its principal, or refuses it. */
-export function requestGate({
-  ctx,
-  authenticate,
-  finished,
-}: GateDeps): (context: HandlerContext) => Promise<void> {
+export function requestGate(deps: GateDeps): (context: HandlerContext) => Promise<void> {
+  const { ctx, finished } = deps;
   return async (context) => {
     const rest = restCall.getStore();
     const given = context.values.get(requestIdKey);
@@ -64,12 +75,10 @@ export function requestGate({
     context.responseHeader.set(REQUEST_ID_HEADER, requestId);
     context.values.set(requestIdKey, requestId).set(ctxKey, own);
     try {
+      const called = { ...own, signal: context.signal };
       const principal =
         rest?.principal ??
-        (await authenticate(
-          { ...own, signal: context.signal },
-          bearerOf(context.requestHeader.get("authorization")),
-        ));
+        (await admit(deps, called, context.method, context.requestHeader.get("authorization")));
       context.values.set(principalKey, principal);
     } catch (thrown) {
       const error = StatusError.from(thrown);

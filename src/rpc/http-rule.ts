@@ -1,5 +1,6 @@
 /** The google.api.http bindings of the contract's methods. */
 import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { http } from "../../gen/google/api/annotations_pb.js";
 import type { HttpRule } from "../../gen/google/api/http_pb.js";
 import { type PathTemplate, parsePathTemplate } from "./path-template.ts";
@@ -39,7 +40,13 @@ function binding(method: DescMethod, rule: HttpRule): HttpBinding {
   return { method, verb, template: parsePathTemplate(value), body: rule.body };
 }
 
-/** Whether a method is bound to POST: those are the calls that an Idempotency-Key makes safe to repeat. */
-export function isPost(method: DescMethod): boolean {
-  return bindingsOf(method).some(({ verb }) => verb === "POST");
+/** Whether a call leaves everything as it was: what is bound to GET alone, and what the contract says of itself. */
+export function changesNothing(method: DescMethod): boolean {
+  if (method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS) return true;
+  return bindingsOf(method).every(({ verb }) => verb === "GET");
+}
+
+/** Whether an Idempotency-Key makes a method's calls safe to repeat: those that are bound to POST and change something. */
+export function takesIdempotencyKey(method: DescMethod): boolean {
+  return !changesNothing(method) && bindingsOf(method).some(({ verb }) => verb === "POST");
 }

@@ -6,7 +6,7 @@ import { type Code, invalidArgument, StatusError } from "../base/status.ts";
 import { failureBytes, replay, successBytes } from "./answer.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { ctxKey, idempotencyKey, principalKey } from "./context.ts";
-import { isPost } from "./http-rule.ts";
+import { takesIdempotencyKey } from "./http-rule.ts";
 import type { Idempotency, IdempotencyHandle } from "./ports.ts";
 
 export const IDEMPOTENCY_HEADER = "idempotency-key";
@@ -30,7 +30,7 @@ const DEFINITE: ReadonlySet<Code> = new Set([
 export function idempotent(idempotency: Idempotency): Interceptor {
   return (next) => async (request) => {
     const key = request.header.get(IDEMPOTENCY_HEADER);
-    if (key === null || request.stream || !isPost(request.method)) return next(request);
+    if (key === null || request.stream || !takesIdempotencyKey(request.method)) return next(request);
     if (!KEY.test(key)) {
       throw invalidArgument([
         { field: IDEMPOTENCY_HEADER, description: "must be 1 to 255 visible ASCII characters" },

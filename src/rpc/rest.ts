@@ -4,7 +4,7 @@ import { ConnectError, type Transport } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
-import { bearerOf, type GateDeps, restCall } from "./gate.ts";
+import { admit, type GateDeps, restCall } from "./gate.ts";
 import { IDEMPOTENCY_HEADER } from "./idempotent.ts";
 import { readRequest, withoutPrefix } from "./read-request.ts";
 import type { Route, RouteTable } from "./route-table.ts";
@@ -30,7 +30,7 @@ export function restHandler(deps: RestDeps) {
     try {
       const [path = "", query = ""] = splitUrl(request.url);
       const route = deps.routes.find(request.method, path);
-      const principal = await deps.authenticate(ctx, bearerOf(request.headers.authorization));
+      const principal = await admit(deps, ctx, route.binding.method, request.headers.authorization);
       const { message, ignored } = readRequest(route, {
         query,
         contentType: request.headers["content-type"],

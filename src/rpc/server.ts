@@ -27,7 +27,7 @@ export interface RpcLimits {
   readonly bodyMaxBytes: number;
   /** Longest a client may take to send its request. */
   readonly requestTimeoutMs: number;
-  /** Longest unary call. */
+  /** Longest unary call; below the time after which an unanswered keyed call counts as dead. */
   readonly callTimeoutMs: number;
   /** Longest stream; its client comes again. */
   readonly streamMaxMs: number;
@@ -36,7 +36,7 @@ export interface RpcLimits {
 export const RPC_LIMITS: RpcLimits = {
   bodyMaxBytes: 1_048_576,
   requestTimeoutMs: 30_000,
-  callTimeoutMs: 60_000,
+  callTimeoutMs: 30_000,
   streamMaxMs: 3_600_000,
 };
 

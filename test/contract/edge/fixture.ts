@@ -1,10 +1,17 @@
 /** The edge with handlers that a test hands in, and what they were called with. */
-import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService, Message } from "@bufbuild/protobuf";
-import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+
 import { readFileSync } from "node:fs";
+import type {
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  Message,
+} from "@bufbuild/protobuf";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { pino } from "pino";
-import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { AdminPricingService } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
+import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { CatalogService } from "../../../gen/slipway/catalog/v1/catalog_service_pb.js";
 import { AdminIdentityService } from "../../../gen/slipway/identity/v1/admin_identity_service_pb.js";
 import { ModelControlService } from "../../../gen/slipway/model/v1/model_control_service_pb.js";
@@ -21,7 +28,13 @@ import { UserService } from "../../../gen/tensormesh/user/v1/user_service_pb.js"
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
 import { systemRandom } from "../../../src/base/random.ts";
 import { StatusError } from "../../../src/base/status.ts";
-import { createRpcServer, type FinishedCall, type Idempotency, type RpcLimits, type RpcServer } from "../../../src/rpc/index.ts";
+import {
+  createRpcServer,
+  type FinishedCall,
+  type Idempotency,
+  type RpcLimits,
+  type RpcServer,
+} from "../../../src/rpc/index.ts";
 
 export const SERVICES: readonly DescService[] = [
   AdminBillingService,
@@ -77,7 +90,11 @@ export function edge(t: { after(work: () => Promise<void>): void }, options: Edg
     routes: [(router) => addServices(router, options)],
     authenticate: async (_ctx, bearer) => {
       if (bearer === TOKEN) return { userId: USER_ID, role: "USER", tokenId: "t-1", scopes: [] };
-      throw new StatusError({ code: "UNAUTHENTICATED", reason: "TOKEN_INVALID", message: "The token is not valid." });
+      throw new StatusError({
+        code: "UNAUTHENTICATED",
+        reason: "TOKEN_INVALID",
+        message: "The token is not valid.",
+      });
     },
     openApi: readFileSync(new URL("../../../gen/openapi.json", import.meta.url), "utf8"),
     version: "1.2.3-test",

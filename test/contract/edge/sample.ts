@@ -40,7 +40,8 @@ function setSample(message: ReflectMessage, field: DescField): void {
 }
 
 function sampleMessage(desc: DescMessage): Message {
-  if (desc.typeName === "google.protobuf.Timestamp") return timestampFromDate(new Date("2027-01-31T12:00:00.250Z"));
+  if (desc.typeName === "google.protobuf.Timestamp")
+    return timestampFromDate(new Date("2027-01-31T12:00:00.250Z"));
   if (desc.typeName === "google.protobuf.Struct") {
     return create(StructSchema, { fields: { maxModelLen: { kind: { case: "numberValue", value: 4096 } } } });
   }

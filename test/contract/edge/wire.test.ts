@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, type DescField, type DescMethod, equals, type JsonObject, type Message, toJson } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescField,
+  type DescMethod,
+  equals,
+  type JsonObject,
+  type Message,
+  toJson,
+} from "@bufbuild/protobuf";
 import { bindingsOf, type HttpBinding } from "../../../src/rpc/http-rule.ts";
 import { AUTHORIZED, type Edge, edge, isUnary, METHODS } from "./fixture.ts";
 import { assertGolden } from "./golden.ts";
@@ -80,7 +88,10 @@ test("every field of every request arrives over REST, by either of its names and
 });
 
 test("every rpc has a REST binding", () => {
-  assert.deepEqual(METHODS.filter((method) => bindingsOf(method).length === 0), []);
+  assert.deepEqual(
+    METHODS.filter((method) => bindingsOf(method).length === 0),
+    [],
+  );
 });
 
 for (const service of new Set(UNARY.map((method) => method.parent))) {

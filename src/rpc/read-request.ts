@@ -33,7 +33,7 @@ export function readRequest({ binding, values }: Route, parts: HttpParts): ReadR
   if (findings.violations.length > 0) {
     const reported = findings.violations.map(({ field }) => field);
     const others = violationsOf(input, message).filter(
-      ({ field }) => !reported.some((path) => within(field, path)),
+      ({ field }) => !reported.some((path) => overlaps(field, path)),
     );
     throw withoutPrefix(binding.body, invalidArgument([...findings.violations, ...others]));
   }
@@ -47,8 +47,13 @@ function bodyJson(bodyField: string, parts: HttpParts): JsonObject {
   return bodyField === "*" ? body : { [bodyField]: body };
 }
 
-function within(field: string, path: string): boolean {
-  return field === path || field.startsWith(`${path}.`) || field.startsWith(`${path}[`);
+/** Whether one of two paths is inside the other: then the reported one says what is wrong. */
+function overlaps(left: string, right: string): boolean {
+  return left === right || inside(left, right) || inside(right, left);
+}
+
+function inside(inner: string, outer: string): boolean {
+  return inner.startsWith(`${outer}.`) || inner.startsWith(`${outer}[`);
 }
 
 /** Names fields as the client's body does, which begins inside the field that it fills. */

@@ -1,6 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { invalidArgument, StatusError } from "../base/status.ts";
-import { bindingsOf, type HttpBinding } from "./http-rule.ts";
+import { bindingsOf, type HttpBinding, type HttpVerb } from "./http-rule.ts";
 import { compareTemplates, cutPath, matchPath, type PathValues } from "./path-template.ts";
 
 export interface Route {
@@ -21,12 +21,16 @@ export class RouteTable {
   /** Throws UNKNOWN_PATH, or WRONG_METHOD when the path exists under other verbs. */
   find(verb: string, path: string): Route {
     const cut = cutPath(path);
-    const others = new Set<string>();
+    const others = new Set<HttpVerb>();
+    let verbSeen = false;
     for (const binding of this.#bindings) {
+      // A path that ends in a known `:verb` is not also an id with a colon in it; templates with verbs come first.
+      if (verbSeen && binding.template.verb === "") break;
       const values = decoded(() => matchPath(binding.template, cut));
       if (!values) continue;
       if (binding.verb === verb) return { binding, values };
       others.add(binding.verb);
+      verbSeen ||= binding.template.verb !== "";
     }
     throw others.size > 0 ? wrongMethod([...others]) : unknownPath();
   }

@@ -147,34 +147,41 @@ function fastify(ctx: BaseCtx, limits: RpcLimits): FastifyInstance {
     forceCloseConnections: "idle",
     requestIdHeader: false,
     genReqId: (raw) => requestIdFrom(raw.headers[REQUEST_ID_HEADER]?.toString(), ctx),
-    frameworkErrors: (error, _request, reply) => void sendError(reply, frameworkError(error)),
+    frameworkErrors: (error, request, reply) =>
+      void sendError(reply.headers(commonHeaders(request.id)), frameworkError(error, limits)),
   });
   // Bodies stay bytes: the contract's reader parses them, and tells what is wrong without quoting it.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.addHook("onRequest", async (request, reply) => {
-    reply.headers({
-      [REQUEST_ID_HEADER]: request.id,
-      "cache-control": "no-store",
-      "x-content-type-options": "nosniff",
-    });
+    reply.headers(commonHeaders(request.id));
   });
   app.setErrorHandler<FastifyError>((error, request, reply) => {
-    const status = frameworkError(error);
+    const status = frameworkError(error, limits);
     if (status.reason === "INTERNAL") ctx.log.error({ err: error, requestId: request.id }, "request failed");
     return sendError(reply, status);
   });
   return app;
 }
 
+/** What every answer carries: answers hold keys and balances, so nobody may keep them. */
+function commonHeaders(requestId: string): Record<string, string> {
+  return {
+    [REQUEST_ID_HEADER]: requestId,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  };
+}
+
 /** What Fastify itself refuses. */
-function frameworkError(error: FastifyError): StatusError {
+function frameworkError(error: FastifyError, limits: RpcLimits): StatusError {
   const { code } = error;
   if (code === "FST_ERR_CTP_BODY_TOO_LARGE") {
     return new StatusError({
       code: "INVALID_ARGUMENT",
       reason: "BODY_TOO_LARGE",
-      message: "The body is larger than this installation takes.",
+      message: `The body is larger than ${limits.bodyMaxBytes} bytes.`,
+      metadata: { bodyMaxBytes: String(limits.bodyMaxBytes) },
     });
   }
   if (code === "FST_ERR_BAD_URL") {

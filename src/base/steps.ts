@@ -19,6 +19,10 @@ export const STEPS = [
   "reconcile.unrouted",
   "reconcile.removed",
   "reconcile.saved",
+  // local driver
+  "local.recorded",
+  "local.spawned",
+  "local.removing",
   // gateway
   "gateway.usage-written",
   "gateway.usage-shipped",

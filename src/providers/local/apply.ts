@@ -1,0 +1,203 @@
+import type { ChildProcess } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { BaseCtx } from "../../base/ctx.ts";
+import { type Reason, StatusError } from "../../base/status.ts";
+import { noSteps } from "../../base/steps.ts";
+import type { ReplicaSpec } from "../driver.ts";
+import {
+  exists,
+  fileIn,
+  folderOf,
+  isReplicaName,
+  makePrivateDir,
+  type ReplicaFolder,
+  readText,
+  type SpecFile,
+  writeInto,
+} from "./folder.ts";
+import { machine } from "./machine.ts";
+import { isAlive, parseClaim } from "./process-table.ts";
+import { recordExit, spawnEngine } from "./spawn-engine.ts";
+import { type DriverState, startJob } from "./state.ts";
+
+/**
+ * Makes the replica exist: its folder at once, its weights and engine in the background of this process. Repeating it does what is
+ * missing and nothing else, in any worker; a replica that failed or is being removed stays so. Throws PLACE_UNKNOWN.
+ */
+export async function apply(ctx: BaseCtx, state: DriverState, spec: ReplicaSpec): Promise<void> {
+  const { options } = state;
+  if (!options.regions.includes(spec.region)) throw unknownRegion(spec.region);
+  const folder = folderOf(options.home, spec.name);
+  await record(ctx, options.home, folder, spec);
+  (options.steps ?? noSteps).reach("local.recorded");
+  if (await isSettled(folder)) return;
+  startJob(state.starts, spec.name, (signal) => bringUp({ ...ctx, signal }, state, folder, spec));
+}
+
+/** True when there is nothing left to start: an engine was, the start failed, or the replica is going. */
+async function isSettled(folder: ReplicaFolder): Promise<boolean> {
+  for (const name of ["engine.pid", "failure.json", "removing.json"] as const) {
+    if (await exists(fileIn(folder, name))) return true;
+  }
+  return false;
+}
+
+async function record(ctx: BaseCtx, home: string, folder: ReplicaFolder, spec: ReplicaSpec): Promise<void> {
+  await makePrivateDir(join(home, "replicas"));
+  await makePrivateDir(folder.path);
+  if (!(await exists(fileIn(folder, "engine-key")))) {
+    await writeInto(folder, "engine-key", spec.secrets.engineKey);
+  }
+  if (await exists(fileIn(folder, "spec.json"))) return;
+  const file: SpecFile = {
+    installationId: spec.key.installationId,
+    deploymentId: spec.key.deploymentId,
+    region: spec.region,
+    servedName: spec.servedName,
+    source: spec.weights.source,
+    memoryBytes: spec.plan.memoryBytes,
+    weightsBytes: spec.weights.sizeBytes,
+    createdAt: ctx.clock.now().toISOString(),
+  };
+  await writeInto(folder, "spec.json", JSON.stringify(file));
+}
+
+/** Weights, then a place in the queue, then the engine. What fails is recorded, so that observe tells it in any worker. */
+async function bringUp(
+  ctx: BaseCtx & { readonly signal: AbortSignal },
+  state: DriverState,
+  folder: ReplicaFolder,
+  spec: ReplicaSpec,
+): Promise<void> {
+  try {
+    const progress = progressWriter(ctx, folder);
+    const paths = await state.options.weights.ensure(ctx, {
+      facts: spec.weights,
+      hfToken: spec.secrets.hfToken,
+      holder: folder.path,
+      onProgress: (doneBytes, totalBytes) => progress("downloading weights", doneBytes, totalBytes),
+    });
+    await inStartQueue(ctx, state, async () => {
+      if (await isSettled(folder)) return;
+      const child = await spawnEngine(state.options, folder, spec, paths);
+      (state.options.steps ?? noSteps).reach("local.spawned");
+      watch(ctx, state, folder, child);
+      await untilClaimed(ctx, folder, () => child.exitCode !== null || child.signalCode !== null);
+    });
+  } catch (error) {
+    if (ctx.signal.aborted) return;
+    await recordFailure(ctx, folder, error);
+  }
+}
+
+/** Its end is known from the process itself until it is written down for the other workers. */
+function watch(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder, child: ChildProcess): void {
+  state.children.set(folder.name, child);
+  child.once("exit", () => {
+    recordExit(folder, child)
+      .catch((error: unknown) =>
+        ctx.log.warn({ replica: folder.name, err: error }, "an exit was not recorded"),
+      )
+      .finally(() => state.children.delete(folder.name));
+  });
+}
+
+/** These stay as they are until somebody changes the request or the machine; the rest may go better another time. */
+const PERMANENT: ReadonlySet<Reason> = new Set([
+  "WEIGHTS_NOT_FOUND",
+  "WEIGHTS_GATED",
+  "WEIGHTS_UNSUPPORTED",
+  "WEIGHTS_PATH_REFUSED",
+  "HUB_TOKEN_INVALID",
+  "URL_REFUSED",
+  "DISK_FULL",
+  "MODEL_TOO_LARGE",
+  "SPEC_VALUE_INVALID",
+  "SPEC_KEY_UNKNOWN",
+  "CONFIG_INVALID",
+]);
+
+export function isRetryable(reason: Reason): boolean {
+  return !PERMANENT.has(reason);
+}
+
+async function recordFailure(ctx: BaseCtx, folder: ReplicaFolder, thrown: unknown): Promise<void> {
+  const { reason, message } = StatusError.from(thrown);
+  ctx.log.warn({ replica: folder.name, reason, err: thrown }, "a replica could not be started");
+  const failure = { reason, message, retryable: isRetryable(reason) };
+  await writeInto(folder, "failure.json", JSON.stringify(failure));
+}
+
+/** People look about once a second; the disk need not see more. */
+const PROGRESS_EVERY_MS = 500;
+
+type ProgressWriter = (detail: string, doneBytes: number, totalBytes: number) => void;
+
+function progressWriter(ctx: BaseCtx, folder: ReplicaFolder): ProgressWriter {
+  let nextAtMs = 0;
+  return (detail, doneBytes, totalBytes) => {
+    const now = ctx.clock.monotonicMs();
+    if (now < nextAtMs && doneBytes < totalBytes) return;
+    nextAtMs = now + PROGRESS_EVERY_MS;
+    writeInto(folder, "progress.json", JSON.stringify({ detail, doneBytes, totalBytes })).catch(
+      (error: unknown) => ctx.log.debug({ err: error }, "progress could not be written"),
+    );
+  };
+}
+
+const SLOT_POLL_MS = 250;
+
+/** One start after the other within this process, and only while few engines of this machine are loading. */
+async function inStartQueue(
+  ctx: BaseCtx & { readonly signal: AbortSignal },
+  state: DriverState,
+  start: () => Promise<void>,
+): Promise<void> {
+  const turn = state.startQueue.then(async () => {
+    while ((await loadingCount(state.options.home)) >= startsMax(state)) {
+      await ctx.clock.sleep(SLOT_POLL_MS, ctx.signal);
+    }
+    ctx.signal.throwIfAborted();
+    await start();
+  });
+  state.startQueue = turn.catch(() => {});
+  await turn;
+}
+
+function startsMax(state: DriverState): number {
+  return state.options.startsMax ?? Math.max(1, Math.floor(machine().cpuCount / 2));
+}
+
+async function loadingCount(home: string): Promise<number> {
+  const names = (await readdir(join(home, "replicas"))).filter(isReplicaName);
+  const loading = await Promise.all(names.map((name) => isLoading(folderOf(home, name))));
+  return loading.filter(Boolean).length;
+}
+
+async function isLoading(folder: ReplicaFolder): Promise<boolean> {
+  const claim = parseClaim(await readText(fileIn(folder, "engine.pid")));
+  if (claim.kind !== "process") return claim.kind === "starting";
+  if ((await readText(fileIn(folder, "address.json"))) !== "") return false;
+  return isAlive(claim.identity);
+}
+
+const CLAIM_POLL_MS = 5;
+/** A shell needs milliseconds; after this the machine is so busy that counting starts can't matter. */
+const CLAIM_WAIT_MS = 10_000;
+
+async function untilClaimed(ctx: BaseCtx, folder: ReplicaFolder, ended: () => boolean): Promise<void> {
+  const giveUpAt = ctx.clock.monotonicMs() + CLAIM_WAIT_MS;
+  while (!ended() && ctx.clock.monotonicMs() < giveUpAt) {
+    if (parseClaim(await readText(fileIn(folder, "engine.pid"))).kind === "process") return;
+    await ctx.clock.sleep(CLAIM_POLL_MS);
+  }
+}
+
+function unknownRegion(region: string): StatusError {
+  return new StatusError({
+    code: "INVALID_ARGUMENT",
+    reason: "PLACE_UNKNOWN",
+    message: `This machine is no region named ${region}.`,
+  });
+}

@@ -1,0 +1,89 @@
+/** Why an engine ended: what it said itself, else how the system ended it. */
+import { once } from "node:events";
+import { z } from "zod";
+import { REASONS } from "../../base/status.ts";
+import type { ReplicaFailure } from "../driver.ts";
+import { isRetryable } from "./apply.ts";
+import { parseLine, readTail, TAIL_BYTES } from "./engine-log.ts";
+import { exitFile, fileIn, type ReplicaFolder, readJson, readText, specFile } from "./folder.ts";
+import { memoryLimitBytes } from "./spawn-engine.ts";
+import type { DriverState } from "./state.ts";
+
+const failedLine = z.object({
+  event: z.literal("failed"),
+  reason: z.enum(REASONS).catch("ENGINE_FAILED"),
+  msg: z.string().optional(),
+  message: z.string().optional(),
+});
+const WORDS_LENGTH_MAX = 500;
+/** The process ends before the worker that waits for it hears how. */
+const EXIT_WAIT_MS = 1_000;
+
+/** The failure of an engine whose process is gone. */
+export async function lastWords(state: DriverState, folder: ReplicaFolder): Promise<ReplicaFailure> {
+  const lines = (await readTail(fileIn(folder, "engine.log"), TAIL_BYTES)).trimEnd().split("\n");
+  const engineKey = (await readText(fileIn(folder, "engine-key"))) ?? "";
+  for (const line of lines.toReversed()) {
+    const failed = failedLine.safeParse(parseLine(line)).data;
+    if (!failed) continue;
+    const { reason } = failed;
+    const words = redact(failed.message ?? failed.msg ?? "The engine failed.", engineKey);
+    return { reason, message: words, retryable: isRetryable(reason) };
+  }
+  if (lines.some(isUnclaimed)) {
+    return { reason: "ENGINE_FAILED", message: "The engine ended: no worker asked for it.", retryable: true };
+  }
+  const plain = lines.findLast((line) => line !== "" && parseLine(line) === undefined) ?? "";
+  const said = plain === "" ? "" : ` It last said: ${redact(plain, engineKey)}`;
+  const message = `${await ending(state, folder)}${await memoryHint(folder, lines)}${said}`;
+  return { reason: "ENGINE_FAILED", message, retryable: true };
+}
+
+const unclaimedLine = z.object({ event: z.literal("draining"), why: z.literal("unclaimed") });
+
+function isUnclaimed(line: string): boolean {
+  return unclaimedLine.safeParse(parseLine(line)).success;
+}
+
+async function ending(state: DriverState, folder: ReplicaFolder): Promise<string> {
+  const exit = await exitOf(state, folder);
+  if (!exit) return "The engine ended while no worker was watching.";
+  if (exit.signal === "SIGKILL") {
+    return "The engine was ended by SIGKILL; the system does so when memory runs out.";
+  }
+  if (exit.signal !== null) return `The engine was ended by ${exit.signal}.`;
+  return `The engine ended by itself with status ${exit.code}.`;
+}
+
+async function exitOf(
+  state: DriverState,
+  folder: ReplicaFolder,
+): Promise<z.infer<typeof exitFile> | undefined> {
+  const child = state.children.get(folder.name);
+  if (child && child.exitCode === null && child.signalCode === null) {
+    await once(child, "exit", { signal: AbortSignal.timeout(EXIT_WAIT_MS) }).catch(() => {});
+  }
+  if (child && (child.exitCode !== null || child.signalCode !== null)) {
+    return { code: child.exitCode, signal: child.signalCode };
+  }
+  return readJson(folder, "exit.json", exitFile);
+}
+
+const OUT_OF_MEMORY = /out of memory|memory_allocation|memory allocation|bad_alloc|failed to allocate/i;
+
+async function memoryHint(folder: ReplicaFolder, lines: readonly string[]): Promise<string> {
+  if (!lines.some((line) => OUT_OF_MEMORY.test(line))) return "";
+  const spec = await readJson(folder, "spec.json", specFile);
+  if (!spec) return "";
+  const limitGib = (memoryLimitBytes(spec.memoryBytes) / 2 ** 30).toFixed(1);
+  return ` It ran into its memory limit of ${limitGib} GiB.`;
+}
+
+/** Keys and tokens never leave the folder, whoever wrote them into the log. */
+export function redact(text: string, engineKey: string): string {
+  const cut = text.slice(0, WORDS_LENGTH_MAX);
+  return (engineKey === "" ? cut : cut.replaceAll(engineKey, "[redacted]"))
+    .replace(/\bhf_\w+/g, "[redacted]")
+    .replace(/\b(Bearer)\s+\S+/gi, "$1 [redacted]")
+    .replace(/\b(sk|swt)[-_][\w-]{8,}/g, "[redacted]");
+}

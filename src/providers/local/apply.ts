@@ -71,13 +71,18 @@ async function bringUp(
   spec: ReplicaSpec,
 ): Promise<void> {
   try {
-    const progress = progressWriter(ctx, folder);
-    const paths = await state.options.weights.ensure(ctx, {
-      facts: spec.weights,
-      hfToken: spec.secrets.hfToken,
-      holder: folder.path,
-      onProgress: (doneBytes, totalBytes) => progress("downloading weights", doneBytes, totalBytes),
-    });
+    const removed = new AbortController();
+    const signal = AbortSignal.any([ctx.signal, removed.signal]);
+    const progress = progressWriter(ctx, folder, () => removed.abort());
+    const paths = await state.options.weights.ensure(
+      { ...ctx, signal },
+      {
+        facts: spec.weights,
+        hfToken: spec.secrets.hfToken,
+        holder: folder.path,
+        onProgress: (doneBytes, totalBytes) => progress("downloading weights", doneBytes, totalBytes),
+      },
+    );
     await inStartQueue(ctx, state, async () => {
       if (await isSettled(folder)) return;
       const child = await spawnEngine(state.options, folder, spec, paths);
@@ -134,13 +139,15 @@ const PROGRESS_EVERY_MS = 500;
 
 type ProgressWriter = (detail: string, doneBytes: number, totalBytes: number) => void;
 
-function progressWriter(ctx: BaseCtx, folder: ReplicaFolder): ProgressWriter {
+/** `onRemoved` is called when another worker took the folder away. */
+function progressWriter(ctx: BaseCtx, folder: ReplicaFolder, onRemoved: () => void): ProgressWriter {
   let nextAtMs = 0;
   return (detail, doneBytes, totalBytes) => {
     const now = ctx.clock.monotonicMs();
     if (now < nextAtMs && doneBytes < totalBytes) return;
     nextAtMs = now + PROGRESS_EVERY_MS;
-    writeInto(folder, "progress.json", JSON.stringify({ detail, doneBytes, totalBytes })).catch(
+    writeInto(folder, "progress.json", JSON.stringify({ detail, doneBytes, totalBytes })).then(
+      (written) => written || onRemoved(),
       (error: unknown) => ctx.log.debug({ err: error }, "progress could not be written"),
     );
   };

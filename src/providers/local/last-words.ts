@@ -33,10 +33,21 @@ export async function lastWords(state: DriverState, folder: ReplicaFolder): Prom
   if (lines.some(isUnclaimed)) {
     return { reason: "ENGINE_FAILED", message: "The engine ended: no worker asked for it.", retryable: true };
   }
-  const plain = lines.findLast((line) => line !== "" && parseLine(line) === undefined) ?? "";
+  const plain = plainWords(lines);
   const said = plain === "" ? "" : ` It last said: ${redact(plain, engineKey)}`;
   const message = `${await ending(state, folder)}${await memoryHint(folder, lines)}${said}`;
   return { reason: "ENGINE_FAILED", message, retryable: true };
+}
+
+const TELLING = /error|assert|fatal|exception|failed|abort|cannot|can't|not found|denied|memory/i;
+const STACK_FRAME = /^\s*(at |\d+: |#\d+|-{5}|0x)/;
+
+/** Of what was said outside the log's format (a native crash, the shell), the last line that tells something. */
+function plainWords(lines: readonly string[]): string {
+  const plain = lines.filter(
+    (line) => line.trim() !== "" && parseLine(line) === undefined && !STACK_FRAME.test(line),
+  );
+  return plain.findLast((line) => TELLING.test(line)) ?? plain.at(-1) ?? "";
 }
 
 const unclaimedLine = z.object({ event: z.literal("draining"), why: z.literal("unclaimed") });

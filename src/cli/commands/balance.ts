@@ -1,0 +1,112 @@
+import type { Command } from "commander";
+import { TransactionStatus } from "../../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
+import {
+  AttachStripePaymentMethodResponseSchema,
+  CreateStripePaymentIntentResponseSchema,
+  ListStripePaymentMethodsResponseSchema,
+  StripeService,
+} from "../../../gen/tensormesh/billing/v1/stripe_service_pb.js";
+import {
+  GetUserBalanceResponseSchema,
+  UserBalanceService,
+} from "../../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
+import { type Amount, moneyOf, parseAmount } from "../amount.ts";
+import { duration, money } from "../human.ts";
+import type { CliIo } from "../io.ts";
+import { run, type Session, withCommonOptions } from "../session.ts";
+import type { CommonOptions } from "../settings.ts";
+import { facts, table } from "../table.ts";
+
+interface UserOptions extends CommonOptions {
+  readonly user?: string;
+}
+
+interface TopUpOptions extends CommonOptions {
+  readonly card?: string;
+}
+
+/** balance, cards, topup. */
+export function addBalance(program: Command, io: CliIo): void {
+  withCommonOptions(
+    program.command("balance").description("show the balance, what of it is held, and how long it lasts"),
+  )
+    .option("--user <id>", "another user's, for administrators")
+    .action((options: UserOptions) => run(io, options, (session) => balance(session, options)));
+  const cards = program.command("cards").description("cards on file");
+  withCommonOptions(cards.command("list").description("list the cards")).action((options: CommonOptions) =>
+    run(io, options, listCards),
+  );
+  withCommonOptions(cards.command("add").description("attach a card by the payment processor's id of it"))
+    .argument("<payment-method>", "such as pm_card_visa with test money")
+    .action((stripePaymentMethodId: string, options: CommonOptions) =>
+      run(io, options, async (session) => {
+        const answer = await session
+          .client(StripeService)
+          .attachStripePaymentMethod({ stripePaymentMethodId }, session.keyed());
+        session.output.message(
+          AttachStripePaymentMethodResponseSchema,
+          answer,
+          () => "The card is on file.\n",
+        );
+      }),
+    );
+  withCommonOptions(program.command("topup").description("take money from a card and add it to the balance"))
+    .argument("<amount>", "such as 25 or 25.50", parseAmount)
+    .option("--card <payment-method>", "another card than the default one")
+    .action((amount: Amount, options: TopUpOptions) =>
+      run(io, options, (session) => topUp(session, amount, options)),
+    );
+}
+
+async function balance(session: Session, options: UserOptions): Promise<void> {
+  const answer = await session.client(UserBalanceService).getUserBalance({ userId: options.user ?? "" });
+  const { runwaySeconds } = answer;
+  session.output.message(GetUserBalanceResponseSchema, answer, () =>
+    facts([
+      ["balance", money(answer.balance)],
+      ["held", money(answer.held)],
+      ["available", money(answer.available)],
+      ["cost per hour", money(answer.burnRateHourly)],
+      ["lasts", runwaySeconds === undefined ? "" : duration(Number(runwaySeconds))],
+    ]),
+  );
+}
+
+async function listCards(session: Session): Promise<void> {
+  const answer = await session.client(StripeService).listStripePaymentMethods({});
+  const rows = answer.paymentMethods.map((card) => [
+    card.brand,
+    `…${card.last4}`,
+    `${String(card.expMonth).padStart(2, "0")}/${card.expYear}`,
+    card.isDefault ? "default" : "",
+    card.stripePaymentMethodId,
+  ]);
+  const columns = [
+    { title: "CARD" },
+    { title: "NUMBER" },
+    { title: "EXPIRES" },
+    { title: "" },
+    { title: "ID" },
+  ];
+  session.output.message(ListStripePaymentMethodsResponseSchema, answer, () =>
+    rows.length === 0
+      ? "There are no cards. Add one: slipway cards add <payment method>\n"
+      : table(columns, rows),
+  );
+}
+
+async function topUp(session: Session, amount: Amount, options: TopUpOptions): Promise<void> {
+  const [wanted] = await moneyOf(session, [amount]);
+  const request = { ...(wanted && { amount: wanted }), stripePaymentMethodId: options.card ?? "" };
+  const answer = await session.client(StripeService).createStripePaymentIntent(request, session.keyed());
+  // What a browser confirms a payment with is of no use here.
+  answer.clientSecret = "";
+  const status = TransactionStatus[answer.status] ?? "";
+  session.output.message(CreateStripePaymentIntentResponseSchema, answer, () =>
+    facts([
+      ["amount", money(wanted)],
+      ["status", status],
+      ["payment", answer.stripePaymentIntentId],
+    ]),
+  );
+}

@@ -1,0 +1,61 @@
+import tab from "@bomb.sh/tab/commander";
+import type { Command } from "commander";
+import { addAdminCatalog, addCatalog } from "./commands/admin-catalog.ts";
+import { addAdminCredit } from "./commands/admin-credit.ts";
+import { addAdminPrices } from "./commands/admin-prices.ts";
+import { addAdminUsers } from "./commands/admin-users.ts";
+import { addBalance } from "./commands/balance.ts";
+import { addChat } from "./commands/chat.ts";
+import { addKeys } from "./commands/keys.ts";
+import { addLogin } from "./commands/login.ts";
+import { addChanges } from "./commands/models-change.ts";
+import { addDeploy } from "./commands/models-deploy.ts";
+import { addEvents } from "./commands/models-events.ts";
+import { addGet } from "./commands/models-get.ts";
+import { addList } from "./commands/models-list.ts";
+import { addLogs } from "./commands/models-logs.ts";
+import { addWait } from "./commands/models-wait.ts";
+import { addPreflight } from "./commands/preflight.ts";
+import { addReceipts } from "./commands/receipts.ts";
+import { addTransactions } from "./commands/transactions.ts";
+import type { CliIo } from "./io.ts";
+import { withUsageErrors } from "./usage-errors.ts";
+
+export type { CliIo } from "./io.ts";
+
+/** Adds the commands that speak over the wire, and the completion of all commands that `program` has by then. */
+export function addWireCommands(program: Command, io: CliIo): void {
+  addLogin(program, io);
+  addModels(program, io);
+  addPreflight(program, io);
+  addChat(program, io);
+  addKeys(program, io);
+  addBalance(program, io);
+  addTransactions(program, io);
+  addReceipts(program, io);
+  addCatalog(program, io);
+  addAdmin(program, io);
+  tab(program, { completionCommandName: "completion" });
+  withUsageErrors(program, io);
+}
+
+function addModels(program: Command, io: CliIo): void {
+  const models = program.command("models").description("deploy models and look after them");
+  addDeploy(models, io);
+  addList(models, io);
+  addGet(models, io);
+  addWait(models, io);
+  addEvents(models, io);
+  addLogs(models, io);
+  addChanges(models, io);
+}
+
+function addAdmin(program: Command, io: CliIo): void {
+  // The commands of the host may have made it already.
+  const known = program.commands.find((command) => command.name() === "admin");
+  const admin = known ?? program.command("admin").description("administration");
+  addAdminUsers(admin, io);
+  addAdminCredit(admin, io);
+  addAdminPrices(admin, io);
+  addAdminCatalog(admin, io);
+}

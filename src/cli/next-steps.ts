@@ -1,0 +1,47 @@
+import type { Failure } from "./failure.ts";
+
+/** What to do next, by the reason of a failure; the server's own sentence tells the rest. */
+const BY_REASON: Readonly<Record<string, string>> = {
+  TOKEN_MISSING: "Log in with `slipway login`, or set SLIPWAY_TOKEN.",
+  TOKEN_INVALID: "Log in again with `slipway login`. `slipway whoami` tests a token.",
+  TOKEN_EXPIRED: "Ask an administrator for a new token, then `slipway login`.",
+  SCOPE_MISSING: "Use a token with that scope: `slipway admin users token` makes one.",
+  USER_DISABLED: "Ask an administrator.",
+  NOT_ALLOWED: "`slipway whoami` shows as whom you ask; this needs another role or another owner.",
+  LAST_SUPER_ADMIN: "Appoint another one first: `slipway admin users role <user> super_admin`.",
+  MODEL_NOT_FOUND: "`slipway models list` shows the models that you can name.",
+  MODEL_NAME_TAKEN: "Choose another --name, or delete the other model: `slipway models delete <model>`.",
+  MODEL_STATE: "`slipway models get <model>` shows its state and what can follow.",
+  MODEL_NOT_READY: "`slipway models wait <model>` waits until it answers.",
+  SPEC_KEY_UNKNOWN: "The guide lists every key of the engine: docs/guides/model-spec.md.",
+  WEIGHTS_GATED: "Accept the model's terms at the hub, then give a token with --hf-token-file.",
+  HUB_TOKEN_INVALID: "Give a token that the hub accepts with --hf-token-file.",
+  WEIGHTS_NOT_FOUND: "Check the id; private models need --hf-token-file.",
+  MODEL_TOO_LARGE: "`slipway preflight …` shows the memory line by line and the largest context that fits.",
+  BALANCE_TOO_LOW: "Top up with `slipway topup <amount>`, or ask an administrator for credit.",
+  CARD_MISSING: "Add a card with `slipway cards add <payment method>`.",
+  CARD_EXPIRED: "Add another card with `slipway cards add <payment method>`.",
+  CARD_DECLINED: "Try another card: `slipway cards add <payment method>`.",
+  PRICE_MISSING: "An administrator sets a price with `slipway admin prices gpu set`.",
+  USER_NOT_FOUND: "`slipway admin users list` shows all users.",
+  KEY_NOT_FOUND: "`slipway keys list` shows your keys.",
+  RECEIPT_NOT_FOUND: "A request's receipt appears within seconds; `slipway receipts list` shows the newest.",
+  PLACE_UNKNOWN: "`slipway preflight …` lists every place and why it is possible or not.",
+  PLACE_UNAVAILABLE: "`slipway preflight …` lists every place and why it is possible or not.",
+  CAPACITY_SHORT: "`slipway preflight …` lists every place and why it is possible or not.",
+  UNREACHABLE:
+    "Is it running? Start it with `slipway serve`, or name another with --api-url or SLIPWAY_API_URL.",
+};
+
+/** "" where there is nothing better to say than the message. */
+export function nextStep(failure: Failure): string {
+  const known = BY_REASON[failure.reason];
+  if (known !== undefined) return known;
+  if (failure.code === "CANCELLED") return "";
+  if (failure.code === "DEADLINE_EXCEEDED") return "Give it longer with --timeout, or see what it waits for.";
+  if (failure.reason === "") {
+    return "The answer did not come from a Slipway control plane. Check --api-url, SLIPWAY_API_URL and proxies.";
+  }
+  if (failure.retryAfterMs !== undefined) return `Try again in ${Math.ceil(failure.retryAfterMs / 1_000)} s.`;
+  return "";
+}

@@ -1,12 +1,19 @@
 /** One choice of a conversation: generated text with the tool calls read out of it. */
 import type { LlamaContextSequence } from "node-llama-cpp";
 import type { ChatPlan } from "./chat-plan.ts";
-import type { LlamaEngine } from "./engine.ts";
 import { generate, type Piece, type TokenCount } from "./generate.ts";
 import type { TokenLogprob } from "./logprobs.ts";
 import { seedOfChoice } from "./requests/sampling-request.ts";
+import type { Service } from "./service.ts";
 import type { Lease } from "./slots.ts";
-import { createToolParser, parseCall, type ToolCall, type ToolEvent, type ToolParser } from "./tool-calls.ts";
+import {
+  createToolParser,
+  type KnownTools,
+  parseCall,
+  type ToolCall,
+  type ToolEvent,
+  type ToolParser,
+} from "./tool-calls.ts";
 
 export type AnswerEvent =
   | { readonly kind: "text"; readonly text: string; readonly logprobs: readonly TokenLogprob[] }
@@ -27,13 +34,13 @@ export interface AnswerInput {
 
 /** Events in the order of the text. Log probabilities ride on the text that they belong to. */
 export async function* answer(
-  engine: LlamaEngine,
+  service: Service,
   lease: Lease<LlamaContextSequence>,
   input: AnswerInput,
 ): AsyncGenerator<AnswerEvent, AnswerEnd> {
   const { plan } = input;
-  const parser = parserOf(plan);
-  const pieces = generate(engine, lease, {
+  const parser = parserOf(plan, service);
+  const pieces = generate(service.engine, lease, {
     prompt: plan.prompt,
     maxTokens: plan.maxTokens,
     sampling: seedOfChoice(plan.sampling, input.choice),
@@ -74,16 +81,19 @@ export async function* answer(
   return { reason: called && reason === "stop" ? "tool_calls" : reason, stop };
 }
 
-function parserOf(plan: ChatPlan): ToolParser {
-  const names = new Set(plan.toolUse.tools.map((tool) => tool.function.name));
-  if (plan.toolUse.forced) return forcedParser(names);
-  return names.size === 0 ? textParser : createToolParser(plan.toolFormat, names);
+function parserOf(plan: ChatPlan, service: Service): ToolParser {
+  const tools: KnownTools = {
+    names: new Set(plan.toolUse.tools.map((tool) => tool.function.name)),
+    newCallId: () => `call_${service.random.uuid().replaceAll("-", "").slice(0, 24)}`,
+  };
+  if (plan.toolUse.forced) return forcedParser(tools);
+  return tools.names.size === 0 ? textParser : createToolParser(plan.toolFormat, tools);
 }
 
 const textParser: ToolParser = { push: (text) => [{ kind: "text", text }], end: () => [] };
 
 /** A forced answer is one call and nothing else; cut short by a limit it comes through as the text that it is. */
-function forcedParser(names: ReadonlySet<string>): ToolParser {
+function forcedParser(tools: KnownTools): ToolParser {
   let text = "";
   return {
     push(more) {
@@ -91,7 +101,7 @@ function forcedParser(names: ReadonlySet<string>): ToolParser {
       return [];
     },
     end() {
-      const call = parseCall(text, names);
+      const call = parseCall(text, tools);
       if (call) return [{ kind: "call", call }];
       return text === "" ? [] : [{ kind: "text", text }];
     },

@@ -11,12 +11,14 @@ export interface Embedder {
   dispose(): Promise<void>;
 }
 
+/** Small, since every token of a batch gets logits here, wanted or not. The plan of the engine counts on it. */
+const BATCH_TOKENS = 64;
 /** Texts that may wait: they are evaluated one after the other. */
 const WAITING_MAX = 256;
 
 export function createEmbedder(
   model: LlamaModel,
-  options: { readonly threads: number; readonly batchTokens: number },
+  options: { readonly threads: number },
   tokensMax: number,
 ): Embedder {
   let context: Promise<LlamaEmbeddingContext> | undefined;
@@ -24,7 +26,7 @@ export function createEmbedder(
   const create = () =>
     model.createEmbeddingContext({
       contextSize: tokensMax,
-      batchSize: options.batchTokens,
+      batchSize: BATCH_TOKENS,
       threads: options.threads,
       ignoreMemorySafetyChecks: true,
     });

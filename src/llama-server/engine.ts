@@ -52,7 +52,7 @@ export async function loadEngine(llama: Llama, config: EngineProcessConfig, log:
   const template = chatTemplateOf(model, log);
   const context = await createContext(model, config);
   const sequences = Array.from({ length: config.sequencesMax }, () =>
-    context.getSequence({ contextShift: { strategy: refuseShift } }),
+    context.getSequence({ contextShift: { strategy: refuseShift }, checkpoints: { interval: false } }),
   );
   const embedder = createEmbedder(
     model,

@@ -1,8 +1,9 @@
 /** One generation on one sequence: evaluate the prompt, choose tokens, hand out their text. */
-import type { LlamaContextSequence, LlamaGrammar, SequenceEvaluateOptions, Token } from "node-llama-cpp";
+import type { LlamaContextSequence, LlamaGrammar, Token } from "node-llama-cpp";
+import { draw } from "./draw.ts";
 import type { LlamaEngine } from "./engine.ts";
-import { type LogprobReader, logprobsOf, type TokenLogprob } from "./logprobs.ts";
-import { evaluateOptions, type Sampling } from "./sampling.ts";
+import { type DrawnToken, describeLogprob, type TokenLogprob } from "./logprobs.ts";
+import type { Sampling } from "./sampling.ts";
 import type { Lease } from "./slots.ts";
 import { createStopMatcher } from "./stop-matcher.ts";
 import { createTextStream } from "./text-stream.ts";
@@ -51,20 +52,18 @@ export async function* generate(
   count.cachedTokens = await lease.prepare(prompt);
   const rest = await evaluatePrompt(engine, lease.sequence, prompt.slice(count.cachedTokens), input.signal);
   const generated: Token[] = [];
-  const options = evaluateOptions(engine.model, input.sampling, input.grammar, {
-    prompt: input.prompt,
-    generated,
-  });
   const output = createOutput(engine, input);
+  const { model } = engine;
+  const { sequence } = lease;
   let ended: "stop" | "length" = "length";
-  for await (const { token, probabilities } of chosenTokens(lease.sequence, rest, options, input)) {
-    generated.push(token);
+  for await (const drawn of draw({ ...input, model, sequence, rest, generated })) {
+    generated.push(drawn.token);
     count.completionTokens = generated.length;
-    if (!input.ignoreEnd && engine.model.isEogToken(token)) {
+    if (!input.ignoreEnd && model.isEogToken(drawn.token)) {
       ended = "stop";
       break;
     }
-    const piece = output.push(token, probabilities);
+    const piece = output.push(drawn);
     if (piece) yield piece;
     if (output.stop !== undefined) break;
     if (generated.length >= input.maxTokens) break;
@@ -75,23 +74,6 @@ export async function* generate(
     if (piece) yield piece;
   } else ended = "stop";
   return { reason: ended, stop: output.stop ?? null };
-}
-
-interface ChosenToken {
-  readonly token: Token;
-  readonly probabilities?: Map<Token, number>;
-}
-
-function chosenTokens(
-  sequence: LlamaContextSequence,
-  prompt: readonly Token[],
-  options: SequenceEvaluateOptions,
-  input: GenerateInput,
-): AsyncIterable<ChosenToken> {
-  const tokens = [...prompt];
-  return input.topLogprobs === undefined
-    ? sequence.evaluateWithMetadata(tokens, {}, options)
-    : sequence.evaluateWithMetadata(tokens, { probabilities: true }, options);
 }
 
 /** Evaluates all but the last step's tokens, step by step, so that a long prompt can be cancelled. Gives what is left. */
@@ -115,8 +97,6 @@ async function evaluatePrompt(
 function createOutput(engine: LlamaEngine, input: GenerateInput) {
   const text = createTextStream(engine.model, input.prompt);
   const matcher = createStopMatcher(input.stops);
-  const read: LogprobReader | undefined =
-    input.topLogprobs === undefined ? undefined : logprobsOf(engine.model, input.sampling, input.topLogprobs);
   const waiting: { startsAt: number; logprob: TokenLogprob }[] = [];
   let received = 0;
   let shown = 0;
@@ -137,9 +117,9 @@ function createOutput(engine: LlamaEngine, input: GenerateInput) {
     get stop() {
       return stop;
     },
-    push(token: Token, probabilities: Map<Token, number> | undefined): Piece | undefined {
-      if (read && probabilities) waiting.push({ startsAt: received, logprob: read(token, probabilities) });
-      return accept(text.push(token));
+    push(drawn: DrawnToken): Piece | undefined {
+      if (drawn.top) waiting.push({ startsAt: received, logprob: describeLogprob(engine.model, drawn) });
+      return accept(text.push(drawn.token));
     },
     end(): Piece | undefined {
       const last = accept(text.end());

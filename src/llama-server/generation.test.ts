@@ -131,14 +131,40 @@ test("log probabilities tell the chosen token and its best alternatives", async 
   }
 });
 
-test("log probabilities are the model's own, whatever the temperature", async () => {
+test("log probabilities at temperature 0 and 1 are the model's own", async () => {
   const prompt = { model: "tiny", prompt: "the first people", max_tokens: 1, logprobs: 5 };
-  const cold = (await client.answered("/v1/completions", { ...prompt, temperature: 0 })).choices[0].logprobs
-    .top_logprobs[0];
-  const warm = (await client.answered("/v1/completions", { ...prompt, temperature: 1.7 })).choices[0].logprobs
-    .top_logprobs[0];
-  assert.deepEqual(Object.keys(warm), Object.keys(cold));
-  for (const token of Object.keys(cold)) assert.ok(Math.abs(cold[token] - warm[token]) < 1e-3);
+  const topOf = async (temperature: number) =>
+    (await client.answered("/v1/completions", { ...prompt, temperature })).choices[0].logprobs
+      .top_logprobs[0];
+  const [greedy, drawn] = [await topOf(0), await topOf(1)];
+  assert.deepEqual(Object.keys(drawn), Object.keys(greedy));
+  for (const token of Object.keys(greedy)) assert.ok(Math.abs(greedy[token] - drawn[token]) < 1e-4);
+});
+
+test("asking for log probabilities does not change a greedy answer, and a seed repeats a drawn one", async () => {
+  assert.equal(
+    contentOf(await client.completeChat({ logprobs: true, top_logprobs: 2 })),
+    contentOf(await client.completeChat()),
+  );
+  const drawn = { logprobs: true, temperature: 1.2, seed: 5 };
+  assert.equal(contentOf(await client.completeChat(drawn)), contentOf(await client.completeChat(drawn)));
+  assert.notEqual(
+    contentOf(await client.completeChat(drawn)),
+    contentOf(await client.completeChat({ ...drawn, seed: 6 })),
+  );
+});
+
+test("log probabilities under a grammar count what it allows", async () => {
+  const schema = { enum: ["water", "wood"] };
+  const answer = await client.completeChat({
+    response_format: { type: "json_schema", json_schema: { schema } },
+    logprobs: true,
+    top_logprobs: 2,
+    max_tokens: 20,
+  });
+  const { content } = answer.choices[0].logprobs;
+  assert.equal(content.map((entry: Answer) => entry.token).join(""), contentOf(answer));
+  assert.ok(content.every((entry: Answer) => entry.logprob <= 0 && entry.logprob > -20));
 });
 
 test("penalties keep a model from repeating itself", async () => {

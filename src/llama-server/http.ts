@@ -14,6 +14,8 @@ import { createReply, sendJson } from "./reply.ts";
 import { readJson } from "./request-body.ts";
 import type { Endpoint, Service } from "./service.ts";
 
+/** A gateway keeps a few connections; more are a mistake. */
+const CONNECTIONS_MAX = 1_024;
 /** Longest time that a client may take to send a request's head, and all of it. */
 const HEAD_MAX_MS = 10_000;
 const REQUEST_MAX_MS = 60_000;
@@ -47,6 +49,7 @@ export function createHttpServer(deps: HttpDeps): Server {
       fail(deps, response, error);
     });
   });
+  server.maxConnections = CONNECTIONS_MAX;
   server.headersTimeout = HEAD_MAX_MS;
   server.requestTimeout = REQUEST_MAX_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;

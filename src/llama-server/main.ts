@@ -6,6 +6,7 @@ import { closeSync, writeSync } from "node:fs";
 import type { Server } from "node:http";
 import { systemClock } from "../base/clock.ts";
 import { createLog, type Log } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
 import { StatusError } from "../base/status.ts";
 import { type EngineProcessConfig, readConfig } from "./config.ts";
 import { type LlamaEngine, loadEngine, loadLibrary } from "./engine.ts";
@@ -28,9 +29,10 @@ async function main(log: Log): Promise<void> {
 
   const engine = await load(config, log);
   const [modelName = ""] = config.servedNames;
-  const metrics = createMetrics(engine.slots, modelName);
-  const startedAt = Math.floor(Date.now() / 1_000);
-  const service = { engine, servedNames: config.servedNames, startedAt, metrics, log };
+  const metrics = createMetrics(engine.slots, modelName, systemClock);
+  const startedAt = Math.floor(systemClock.now().getTime() / 1_000);
+  const ctx = { clock: systemClock, random: systemRandom, log };
+  const service = { ...ctx, engine, servedNames: config.servedNames, startedAt, metrics };
   const server = createHttpServer({ service, lifetime, engineKey: config.engineKey });
   const port = await listen(server, config);
   loading = false;

@@ -1,5 +1,6 @@
 /** What the replica counts, under vLLM's names, so that dashboards and routers made for vLLM read it. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Clock } from "../base/clock.ts";
 import type { TokenCount } from "./generate.ts";
 import type { SlotSequence, Slots } from "./slots.ts";
 
@@ -21,7 +22,11 @@ const FIRST_TOKEN_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20
 const BETWEEN_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2];
 const WHOLE_SECONDS = [0.1, 0.3, 0.5, 1, 2, 5, 10, 20, 40, 60, 120, 240, 480];
 
-export function createMetrics<S extends SlotSequence>(slots: Slots<S>, modelName: string): Metrics {
+export function createMetrics<S extends SlotSequence>(
+  slots: Slots<S>,
+  modelName: string,
+  clock: Clock,
+): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ model_name: modelName });
   const gauge = (name: string, help: string, read: () => number) =>
@@ -42,7 +47,7 @@ export function createMetrics<S extends SlotSequence>(slots: Slots<S>, modelName
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
-    begin: (promptTokens) => beginGeneration(meters, promptTokens),
+    begin: (promptTokens) => beginGeneration(meters, promptTokens, clock),
   };
 }
 
@@ -74,8 +79,8 @@ function createMeters(registry: Registry) {
   };
 }
 
-function beginGeneration(meters: Meters, promptTokens: number): GenerationMetrics {
-  const startedAt = performance.now();
+function beginGeneration(meters: Meters, promptTokens: number, clock: Clock): GenerationMetrics {
+  const startedAt = clock.monotonicMs();
   let lastAt: number | undefined;
   let counted = 0;
   const generated = (count: TokenCount) => {
@@ -84,7 +89,7 @@ function beginGeneration(meters: Meters, promptTokens: number): GenerationMetric
   };
   return {
     piece(count) {
-      const now = performance.now();
+      const now = clock.monotonicMs();
       if (lastAt === undefined) meters.first.observe((now - startedAt) / 1_000);
       else meters.between.observe((now - lastAt) / 1_000);
       lastAt = now;
@@ -97,7 +102,7 @@ function beginGeneration(meters: Meters, promptTokens: number): GenerationMetric
       meters.cached.inc(count.cachedTokens);
       meters.hits.inc(count.cachedTokens);
       meters.success.inc({ finished_reason: reason });
-      meters.whole.observe((performance.now() - startedAt) / 1_000);
+      meters.whole.observe((clock.monotonicMs() - startedAt) / 1_000);
     },
   };
 }

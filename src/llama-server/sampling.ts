@@ -28,23 +28,28 @@ export interface Sampling {
 const PENALTY_WINDOW_TOKENS = 1_024;
 const BIAS_FORBIDS = -100;
 
+/** What the options are made for. `generated` grows while they are used. */
+export interface EvaluateInput {
+  readonly model: LlamaModel;
+  readonly sampling: Sampling;
+  readonly grammar: LlamaGrammar | undefined;
+  readonly prompt: readonly Token[];
+  readonly generated: readonly Token[];
+}
+
 /**
- * Options for one generation. `generated` is the growing list of tokens so far. Presence and frequency count what was generated;
- * repetition alone also counts the prompt, as vLLM has it; used together, all three count what was generated.
+ * Options for one generation. Presence and frequency count what was generated; repetition alone also counts the prompt, as vLLM
+ * has it; used together, all three count what was generated.
  */
-export function evaluateOptions(
-  model: LlamaModel,
-  sampling: Sampling,
-  grammar: LlamaGrammar | undefined,
-  tokens: { readonly prompt: readonly Token[]; readonly generated: readonly Token[] },
-): SequenceEvaluateOptions {
+export function evaluateOptions(input: EvaluateInput): SequenceEvaluateOptions {
+  const { grammar, model, sampling } = input;
   const options: SequenceEvaluateOptions = {
     temperature: sampling.temperature,
     topP: sampling.topP,
     minP: sampling.minP,
     seed: sampling.seed,
     yieldEogToken: true,
-    ...penalties(sampling, tokens),
+    ...penalties(input),
     ...(sampling.logitBias.size > 0 ? { tokenBias: bias(model, sampling.logitBias) } : {}),
     ...(grammar ? { grammarEvaluationState: new LlamaGrammarEvaluationState({ model, grammar }) } : {}),
   };
@@ -53,16 +58,21 @@ export function evaluateOptions(
   return Object.assign(options, { topK: sampling.topK > 0 ? sampling.topK : null });
 }
 
-function penalties(
-  sampling: Sampling,
-  tokens: { readonly prompt: readonly Token[]; readonly generated: readonly Token[] },
-): SequenceEvaluateOptions {
+/** The same sampling with a seed of its own for one position (a multiplicative hash, so that neighbours don't resemble). */
+export function seedAt(sampling: Sampling, position: number): Sampling {
+  return {
+    ...sampling,
+    seed: Math.imul(sampling.seed ^ Math.imul(position + 1, 0x9e3779b1), 0x85ebca6b) >>> 0,
+  };
+}
+
+function penalties({ sampling, prompt, generated }: EvaluateInput): SequenceEvaluateOptions {
   const ofOutput = sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0;
   if (!ofOutput && sampling.repetitionPenalty === 1) return {};
-  const before = ofOutput ? [] : tokens.prompt.slice(-PENALTY_WINDOW_TOKENS);
+  const before = ofOutput ? [] : prompt.slice(-PENALTY_WINDOW_TOKENS);
   return {
     repeatPenalty: {
-      punishTokens: () => [...before, ...tokens.generated].slice(-PENALTY_WINDOW_TOKENS),
+      punishTokens: () => [...before, ...generated].slice(-PENALTY_WINDOW_TOKENS),
       maxPunishTokens: PENALTY_WINDOW_TOKENS,
       penalty: sampling.repetitionPenalty,
       presencePenalty: sampling.presencePenalty,

@@ -1,20 +1,19 @@
 /** What every endpoint is given: the engine, its names, and the way to a sequence. */
 import type { LlamaContextSequence, Token } from "node-llama-cpp";
-import type { Log } from "../base/log.ts";
+import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
 import type { LlamaEngine } from "./engine.ts";
 import type { TokenCount } from "./generate.ts";
 import type { GenerationMetrics, Metrics } from "./metrics.ts";
 import type { Lease } from "./slots.ts";
 
-export interface Service {
+export interface Service extends BaseCtx {
   readonly engine: LlamaEngine;
   /** Accepted as `model`; answers name the first. */
   readonly servedNames: readonly string[];
   /** Seconds since 1970. */
   readonly startedAt: number;
   readonly metrics: Metrics;
-  readonly log: Log;
 }
 
 /** One HTTP exchange, as an endpoint sees it. */
@@ -74,20 +73,25 @@ export async function onSequence(
   ) => Promise<"stop" | "length" | "tool_calls">,
 ): Promise<void> {
   const metrics = service.metrics.begin(work.prompt.length);
-  const startedAt = performance.now();
+  const startedAt = service.clock.monotonicMs();
   let reason: Parameters<GenerationMetrics["end"]>[1] = "error";
   const lease = await service.engine.slots.acquire(work.prompt, work.salt, work.signal);
   try {
     reason = await run(lease, metrics);
   } catch (error) {
     if (work.signal.aborted) reason = "abort";
+    else await lease.prepare([]); // what the sequence holds after a failure is not known: nobody continues from it
     throw error;
   } finally {
     lease.release();
     const count = sumCounts(work.counts);
     metrics.end(count, reason);
     const facts = { promptTokens: work.prompt.length, ...count, reason };
-    service.log.info({ event: "generated", ...facts, ms: Math.round(performance.now() - startedAt) });
+    service.log.info({
+      event: "generated",
+      ...facts,
+      ms: Math.round(service.clock.monotonicMs() - startedAt),
+    });
   }
 }
 
@@ -103,6 +107,12 @@ export function newCount(counts: TokenCount[]): TokenCount {
   const count = { cachedTokens: 0, completionTokens: 0 };
   counts.push(count);
   return count;
+}
+
+/** What every answer begins with. */
+export function answerHead(service: Service, prefix: string, model: string) {
+  const created = Math.floor(service.clock.now().getTime() / 1_000);
+  return { id: `${prefix}-${service.random.uuid()}`, created, model };
 }
 
 /** `usage` of chat and text completions. */

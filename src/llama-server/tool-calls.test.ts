@@ -5,9 +5,9 @@ import { createToolParser, type ToolEvent, type ToolFormat, toolFormatOf } from 
 
 const NAMES = new Set(["weather", "time"]);
 
-/** What came out: text joined, calls without their random ids. */
+/** What came out: text joined, calls without their ids. */
 function parse(pieces: readonly string[], format: ToolFormat = "tagged") {
-  const parser = createToolParser(format, NAMES);
+  const parser = createToolParser(format, { names: NAMES, newCallId: () => "call_1" });
   const events: ToolEvent[] = [...pieces.flatMap((piece) => parser.push(piece)), ...parser.end()];
   const text = events.map((event) => (event.kind === "text" ? event.text : "")).join("");
   const calls = events.flatMap((event) =>

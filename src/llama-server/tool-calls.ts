@@ -1,6 +1,4 @@
 /** Tool calls as models write them, found in their text as it comes. */
-import { randomUUID } from "node:crypto";
-
 export interface ToolCall {
   readonly id: string;
   readonly name: string;
@@ -31,13 +29,19 @@ export function toolFormatOf(template: string): ToolFormat {
   return !template.includes(CALL_OPENS) && template.includes("<|python_tag|>") ? "json" : "tagged";
 }
 
+/** The tools of a request, and the maker of ids for calls to them. */
+export interface KnownTools {
+  readonly names: ReadonlySet<string>;
+  newCallId(): string;
+}
+
 /** A parser for one answer. Text that turns out to be no call to a known tool comes through as text. */
-export function createToolParser(format: ToolFormat, names: ReadonlySet<string>): ToolParser {
-  return format === "tagged" ? taggedParser(names) : jsonParser(names);
+export function createToolParser(format: ToolFormat, tools: KnownTools): ToolParser {
+  return format === "tagged" ? taggedParser(tools) : jsonParser(tools);
 }
 
 /** Holds back from the first thing that may begin a call until it is one or is not. */
-function taggedParser(names: ReadonlySet<string>): ToolParser {
+function taggedParser(tools: KnownTools): ToolParser {
   let buffer = "";
   let afterCall = false;
   const drain = (final: boolean): ToolEvent[] => {
@@ -49,7 +53,7 @@ function taggedParser(names: ReadonlySet<string>): ToolParser {
       if (opens < 0 || (closes < 0 && !final)) break;
       const end = closes < 0 ? buffer.length : closes + CALL_CLOSES.length;
       const body = buffer.slice(opens + CALL_OPENS.length, closes < 0 ? buffer.length : closes);
-      const call = parseCall(body, names);
+      const call = parseCall(body, tools);
       events.push(...textEvents(call ? buffer.slice(0, opens).trimEnd() : buffer.slice(0, end)));
       if (call) events.push({ kind: "call", call });
       afterCall = call !== undefined;
@@ -81,7 +85,7 @@ function heldLength(buffer: string): number {
 }
 
 /** An answer that begins with a brace is held back whole; any other one is text from its first character on. */
-function jsonParser(names: ReadonlySet<string>): ToolParser {
+function jsonParser(tools: KnownTools): ToolParser {
   let buffer = "";
   let isText = false;
   return {
@@ -97,7 +101,7 @@ function jsonParser(names: ReadonlySet<string>): ToolParser {
       if (isText) return [];
       const calls = buffer
         .split(/;\s*(?=\{)/)
-        .map((part) => parseCall(part, names))
+        .map((part) => parseCall(part, tools))
         .filter((call) => call !== undefined);
       return calls.length > 0 ? calls.map((call) => ({ kind: "call" as const, call })) : textEvents(buffer);
     },
@@ -109,19 +113,15 @@ function textEvents(text: string): ToolEvent[] {
 }
 
 /** A call from its JSON text; undefined when it is none, or names no tool of the request. */
-export function parseCall(text: string, names: ReadonlySet<string>): ToolCall | undefined {
+export function parseCall(text: string, tools: KnownTools): ToolCall | undefined {
   const value = parseJson(text);
   if (typeof value !== "object" || value === null || !("name" in value) || typeof value.name !== "string")
     return undefined;
-  if (!names.has(value.name)) return undefined;
+  if (!tools.names.has(value.name)) return undefined;
   const told = "arguments" in value ? value.arguments : "parameters" in value ? value.parameters : {};
   const parsed = typeof told === "string" ? parseJson(told) : told;
   if (typeof parsed !== "object" || parsed === null) return undefined;
-  return { id: newCallId(), name: value.name, arguments: JSON.stringify(parsed) };
-}
-
-function newCallId(): string {
-  return `call_${randomUUID().replaceAll("-", "").slice(0, 24)}`;
+  return { id: tools.newCallId(), name: value.name, arguments: JSON.stringify(parsed) };
 }
 
 function parseJson(text: string): unknown {

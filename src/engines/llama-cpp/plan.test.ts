@@ -47,8 +47,18 @@ test("the plan says what the process runs with", () => {
   assert.equal(plan.engine, "llama.cpp");
   assert.equal(plan.contextTokens, 8_192);
   assert.equal(plan.sequencesMax, 4);
-  assert.deepEqual(plan.options, { threads: 2, batchTokens: 256, embeddingTokens: 2_048, prefixCache: true });
+  assert.deepEqual(plan.options, { threads: 4, batchTokens: 256, embeddingTokens: 2_048, prefixCache: true });
   assert.equal(plan.memoryBytes, totalBytes(llamaCpp.fit(WEIGHTS, CPU, SWITCHES, {}).lines));
+});
+
+test("threads leave room for what else runs", () => {
+  const threadsOn = (cpuCount: number, sizeBytes = WEIGHTS.sizeBytes) =>
+    llamaCpp.plan({ ...WEIGHTS, sizeBytes }, { ...CPU, cpuCount }, SWITCHES, {}).options.threads;
+  assert.deepEqual(
+    [1, 2, 4, 64].map((cpuCount) => threadsOn(cpuCount)),
+    [1, 1, 2, 4],
+  );
+  assert.equal(threadsOn(64, 744_000), 1);
 });
 
 test("kvCacheEnabled switches the reuse of prefixes", () => {

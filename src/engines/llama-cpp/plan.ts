@@ -6,8 +6,13 @@ import { SEQUENCES_MAX, THREADS_MAX } from "./spec-keys.ts";
 /** Long enough for a conversation with some documents; more is a choice, since every sequence pays for it. */
 const CONTEXT_DEFAULT_TOKENS = 8_192;
 const SEQUENCES_DEFAULT = 4;
-/** More threads than this slow each other down beside a second replica; who has the cores sets `threads`. */
-const THREADS_DEFAULT = 2;
+/**
+ * Half of the cores, at most these: llama.cpp's threads wait for each other by spinning, so where anything else runs on the
+ * last core (the gateway does) one thread more makes every token slower. Who has the cores sets `threads`.
+ */
+const THREADS_DEFAULT_MAX = 4;
+/** Weights this small are evaluated faster by one thread than several take to meet. */
+const SINGLE_THREAD_BYTES = 64 * 1024 * 1024;
 /**
  * Prompt tokens that one step evaluates. On a CPU larger batches gain little, cost memory for their logits, and let a long
  * prompt hold up the other sequences and its own cancellation.
@@ -70,18 +75,23 @@ export function plan(
   const planned = fit(weights, hardware, switches, spec);
   const shape = memoryShape(planned.contextTokens, spec);
   const options: LlamaCppOptions = {
-    threads: number(spec, "threads") ?? Math.max(1, Math.min(THREADS_DEFAULT, hardware.cpuCount)),
+    threads: Math.min(number(spec, "threads") ?? defaultThreads(weights, hardware), THREADS_MAX),
     batchTokens: shape.batchTokens,
     embeddingTokens: shape.embeddingTokens,
     prefixCache: switches.kvCacheEnabled,
   };
   return {
     engine: "llama.cpp",
-    options: { ...options, threads: Math.min(options.threads, THREADS_MAX) },
+    options: { ...options },
     contextTokens: planned.contextTokens,
     sequencesMax: shape.sequences,
     memoryBytes: totalBytes(planned.lines),
   };
+}
+
+function defaultThreads(weights: WeightsFacts, hardware: Hardware): number {
+  if (weights.sizeBytes < SINGLE_THREAD_BYTES) return 1;
+  return Math.max(1, Math.min(THREADS_DEFAULT_MAX, Math.floor(hardware.cpuCount / 2)));
 }
 
 /** The longest context of whole steps whose plan fits, at most the model's own; 0 when none does. */

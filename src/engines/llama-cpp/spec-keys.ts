@@ -27,7 +27,7 @@ export const specKeys: readonly SpecKey[] = [
   {
     name: "threads",
     type: "int",
-    description: "CPU threads of the replica. Default: 2, or 1 on a single core.",
+    description: "CPU threads of the replica. Default: half of the cores, at most 4; 1 for tiny weights.",
     min: 1,
     max: THREADS_MAX,
     mutable: true,

@@ -1,5 +1,4 @@
 /** POST /v1/chat/completions. */
-import { randomUUID } from "node:crypto";
 import { type AnswerEnd, type AnswerEvent, answer } from "../answer.ts";
 import { type ChatPlan, planChat } from "../chat-plan.ts";
 import type { TokenLogprob } from "../logprobs.ts";
@@ -8,6 +7,7 @@ import { parseBody } from "../requests/parse.ts";
 import { checkSampling, samplingOf, stopsOf } from "../requests/sampling-request.ts";
 import { toolUseOf } from "../requests/tools-request.ts";
 import {
+  answerHead,
   type Call,
   newCount,
   onSequence,
@@ -23,7 +23,7 @@ export async function chatCompletions(service: Service, call: Call): Promise<voi
   const model = servedModel(service, body.model);
   checkSampling(body);
   const plan = await planChat(service.engine, conversationOf(service, body));
-  const head = { id: `chatcmpl-${randomUUID()}`, created: Math.floor(Date.now() / 1_000), model };
+  const head = answerHead(service, "chatcmpl", model);
   const writer = body.stream ? streamWriter(call, head, body) : bodyWriter(call, head);
   await runChoices(service, call, plan, body.n ?? 1, writer);
 }
@@ -35,7 +35,7 @@ function conversationOf(service: Service, body: ChatRequest) {
     format: body.response_format,
     variables: body.chat_template_kwargs ?? {},
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
-    sampling: samplingOf(body, service.engine.vocabulary),
+    sampling: samplingOf(body, service.engine.vocabulary, service.random),
     stops: stopsOf(body),
     ignoreEnd: body.ignore_eos ?? false,
     topLogprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
@@ -62,7 +62,7 @@ async function runChoices(
     let reason: AnswerEnd["reason"] = "stop";
     for (let choice = 0; choice < choices; choice++) {
       const count = newCount(work.counts);
-      const events = answer(service.engine, lease, { plan, choice, count, signal: call.signal });
+      const events = answer(service, lease, { plan, choice, count, signal: call.signal });
       let next = await events.next();
       while (!next.done) {
         metrics.piece(sumCounts(work.counts));

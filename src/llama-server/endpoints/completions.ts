@@ -1,5 +1,4 @@
 /** POST /v1/completions: raw prompts. Special tokens in them count, since whoever writes a raw prompt writes its template too. */
-import { randomUUID } from "node:crypto";
 import type { Token } from "node-llama-cpp";
 import { type Finish, generate, type Piece, type TokenCount } from "../generate.ts";
 import type { TokenLogprob } from "../logprobs.ts";
@@ -8,6 +7,7 @@ import { type CompletionRequest, completionRequest, promptsOf } from "../request
 import { parseBody } from "../requests/parse.ts";
 import { checkSampling, samplingOf, seedOfChoice, stopsOf } from "../requests/sampling-request.ts";
 import {
+  answerHead,
   type Call,
   newCount,
   onSequence,
@@ -25,12 +25,7 @@ export async function completions(service: Service, call: Call): Promise<void> {
   const model = servedModel(service, body.model);
   checkSampling(body);
   const plans = promptsOf(body.prompt).map((prompt) => planPrompt(service, body, prompt));
-  const head = {
-    id: `cmpl-${randomUUID()}`,
-    object: "text_completion",
-    created: Math.floor(Date.now() / 1_000),
-    model,
-  };
+  const head = { ...answerHead(service, "cmpl", model), object: "text_completion" };
   const writer = body.stream ? streamWriter(call, head, body) : bodyWriter(call, head, body);
   const perPrompt = body.n ?? 1;
   const total: TokenCount = { cachedTokens: 0, completionTokens: 0 };
@@ -84,7 +79,7 @@ async function runPrompt(
   writer: Writer,
 ): Promise<TokenCount> {
   const work = { prompt: plan.prompt, salt: body.cache_salt ?? "", counts: [], signal: call.signal };
-  const sampling = samplingOf(body, service.engine.vocabulary);
+  const sampling = samplingOf(body, service.engine.vocabulary, service.random);
   await onSequence(service, work, async (lease, metrics) => {
     let reason: Finish["reason"] = "stop";
     for (let choice = 0; choice < (body.n ?? 1); choice++) {

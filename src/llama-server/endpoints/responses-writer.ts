@@ -1,5 +1,4 @@
 /** The items of a response as they grow, and the events that tell of them, in OpenAI's order with a running sequence_number. */
-import { randomUUID } from "node:crypto";
 import type { AnswerEnd, AnswerEvent } from "../answer.ts";
 import type { TokenCount } from "../generate.ts";
 import type { EventStream } from "../service.ts";
@@ -19,7 +18,11 @@ export interface ResponseWriter {
 }
 
 /** Without a stream the events go nowhere and only the whole response counts. */
-export function createResponseWriter(head: ResponseHead, stream: EventStream | undefined): ResponseWriter {
+export function createResponseWriter(
+  head: ResponseHead,
+  newId: (prefix: string) => string,
+  stream: EventStream | undefined,
+): ResponseWriter {
   const output: object[] = [];
   let sequence = 0;
   let message: OpenMessage | undefined;
@@ -103,10 +106,6 @@ function place(message: OpenMessage) {
 
 function textPart(text: string) {
   return { type: "output_text", text, annotations: [], logprobs: [] };
-}
-
-function newId(prefix: string): string {
-  return `${prefix}_${randomUUID().replaceAll("-", "")}`;
 }
 
 function usageBody(promptTokens: number, count: TokenCount) {

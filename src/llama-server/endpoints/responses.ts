@@ -1,5 +1,4 @@
 /** POST /v1/responses: OpenAI's newer surface over the same conversation machinery. Nothing is stored. */
-import { randomUUID } from "node:crypto";
 import { type AnswerEnd, answer } from "../answer.ts";
 import { planChat } from "../chat-plan.ts";
 import type { ChatMessage, ResponseFormat } from "../requests/chat-request.ts";
@@ -18,12 +17,14 @@ export async function responses(service: Service, call: Call): Promise<void> {
   const body = parseBody(responsesRequest, call.body);
   const model = servedModel(service, body.model);
   const plan = await planChat(service.engine, conversationOf(service, body));
-  const writer = createResponseWriter(headOf(body, model), body.stream ? call.reply.events() : undefined);
+  const newId = (prefix: string) => `${prefix}_${service.random.uuid().replaceAll("-", "")}`;
+  const head = headOf(service, body, model, newId("resp"));
+  const writer = createResponseWriter(head, newId, body.stream ? call.reply.events() : undefined);
   const work = { prompt: plan.prompt, salt: plan.salt, counts: [], signal: call.signal };
   let end: AnswerEnd = { reason: "stop", stop: null };
   await onSequence(service, work, async (lease, metrics) => {
     const count = newCount(work.counts);
-    const events = answer(service.engine, lease, { plan, choice: 0, count, signal: call.signal });
+    const events = answer(service, lease, { plan, choice: 0, count, signal: call.signal });
     let next = await events.next();
     while (!next.done) {
       metrics.piece(count);
@@ -49,7 +50,7 @@ function conversationOf(service: Service, body: ResponsesRequest) {
     format: formatOf(body),
     variables: {},
     maxTokens: body.max_output_tokens ?? undefined,
-    sampling: samplingOf(body, service.engine.vocabulary),
+    sampling: samplingOf(body, service.engine.vocabulary, service.random),
     stops: [],
     ignoreEnd: false,
     topLogprobs: undefined,
@@ -98,11 +99,11 @@ function formatOf(body: ResponsesRequest): ResponseFormat {
 }
 
 /** What every form of the answer repeats of the request. */
-function headOf(body: ResponsesRequest, model: string): ResponseHead {
+function headOf(service: Service, body: ResponsesRequest, model: string, id: string): ResponseHead {
   return {
-    id: `resp_${randomUUID().replaceAll("-", "")}`,
+    id,
     object: "response",
-    created_at: Math.floor(Date.now() / 1_000),
+    created_at: Math.floor(service.clock.now().getTime() / 1_000),
     model,
     instructions: body.instructions ?? null,
     max_output_tokens: body.max_output_tokens ?? null,

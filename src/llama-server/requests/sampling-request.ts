@@ -1,6 +1,6 @@
 /** The fields that chat and text completions share: how many tokens, how they are chosen, where to stop. */
-import { randomInt } from "node:crypto";
 import { z } from "zod";
+import type { Random } from "../../base/random.ts";
 import { badParam } from "../api-error.ts";
 import type { Sampling } from "../sampling.ts";
 import type { Vocabulary } from "../vocabulary.ts";
@@ -13,8 +13,6 @@ const SALT_LENGTH_MAX = 256;
 const LOGIT_BIAS_MAX = 1_024;
 /** Alternatives per token; OpenAI's own limit. */
 export const TOP_LOGPROBS_MAX = 20;
-
-const SEEDS = 2 ** 32;
 
 const stopText = z.string().min(1).max(STOP_LENGTH_MAX);
 
@@ -43,13 +41,13 @@ const request = z.object(samplingFields);
 export type SamplingRequest = z.output<typeof request>;
 
 /** The request's sampling with every default filled in; without a seed one is drawn, so that a generation has exactly one. */
-export function samplingOf(body: SamplingRequest, vocabulary: Vocabulary): Sampling {
+export function samplingOf(body: SamplingRequest, vocabulary: Vocabulary, random: Random): Sampling {
   return {
     temperature: body.temperature ?? 1,
     topP: body.top_p ?? 1,
     topK: Math.max(0, body.top_k ?? 0),
     minP: body.min_p ?? 0,
-    seed: body.seed === undefined || body.seed === null ? randomInt(SEEDS) : body.seed >>> 0,
+    seed: body.seed === undefined || body.seed === null ? random.bytes(4).readUInt32LE() : body.seed >>> 0,
     presencePenalty: body.presence_penalty ?? 0,
     frequencyPenalty: body.frequency_penalty ?? 0,
     repetitionPenalty: body.repetition_penalty ?? 1,

@@ -1,6 +1,6 @@
 /** Anything thrown, as the one thing that is told to the user. */
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
+import { ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { CODES, type Code, StatusError } from "../base/status.ts";
 
@@ -28,17 +28,18 @@ export class GatewayError extends Error {
 }
 
 /** The other side can't be reached, or the connection broke: nothing is known of what it did. */
-export class NetworkError extends ConnectError {
+export class NetworkError extends Error {
   constructor(where: string, cause: unknown) {
-    super(
-      `${where} can't be reached: ${causeOf(cause)}.`,
-      ConnectCode.Unavailable,
-      undefined,
-      undefined,
-      cause,
-    );
+    super(`${where} can't be reached: ${causeOf(cause)}.`, { cause });
     this.name = "NetworkError";
   }
+}
+
+/** Also where the client library has wrapped it. */
+export function isNetworkError(thrown: unknown): boolean {
+  return (
+    thrown instanceof NetworkError || (thrown instanceof ConnectError && thrown.cause instanceof NetworkError)
+  );
 }
 
 function causeOf(error: unknown): string {
@@ -66,9 +67,15 @@ function isCode(name: string): name is Code {
 export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof GatewayError) return thrown.failure;
   if (thrown instanceof StatusError) return ofStatus(thrown);
+  if (isNetworkError(thrown))
+    return { ...NOTHING, code: "UNAVAILABLE", reason: "UNREACHABLE", message: wordsOf(thrown) };
   if (thrown instanceof ConnectError) return ofConnect(thrown);
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return { ...NOTHING, code: "UNKNOWN", reason: "INTERNAL", message };
+  return { ...NOTHING, code: "UNKNOWN", reason: "INTERNAL", message: wordsOf(thrown) };
+}
+
+function wordsOf(thrown: unknown): string {
+  if (thrown instanceof ConnectError) return thrown.rawMessage;
+  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 const NOTHING = {
@@ -90,7 +97,7 @@ function ofConnect(error: ConnectError): Failure {
   const [retry] = error.findDetails(RetryInfoSchema);
   return {
     code: codeName(error.code),
-    reason: info?.reason ?? (error instanceof NetworkError ? "UNREACHABLE" : ""),
+    reason: info?.reason ?? "",
     message: error.rawMessage,
     violations: (bad?.fieldViolations ?? []).map(({ field, description }) => ({ field, description })),
     metadata: info?.metadata ?? {},

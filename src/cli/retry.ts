@@ -3,7 +3,7 @@ import { getOption, hasOption } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
 import { http } from "../../gen/google/api/annotations_pb.js";
 import type { Clock } from "../base/clock.ts";
-import { failureOf, NetworkError } from "./failure.ts";
+import { failureOf, isNetworkError } from "./failure.ts";
 
 /** Repetitions of one call: with the waits below about a quarter of a minute. */
 const REPEATS_MAX = 5;
@@ -44,7 +44,7 @@ function mayRepeat(request: UnaryRequest): boolean {
 /** How long to wait before repeat number `repeat` (from 0); undefined where repeating does not help. */
 function waitBefore(error: unknown, repeat: number): number | undefined {
   const backoff = Math.min(FIRST_WAIT_MS * 2 ** repeat, WAIT_MAX_MS);
-  if (error instanceof NetworkError) return backoff;
+  if (isNetworkError(error)) return backoff;
   if (!(error instanceof ConnectError)) return undefined;
   const { reason, retryAfterMs } = failureOf(error);
   if (!passes(error.code, reason)) return undefined;

@@ -1,4 +1,4 @@
-import { NetworkError } from "./failure.ts";
+import { isNetworkError } from "./failure.ts";
 import type { Session } from "./session.ts";
 
 /** Times in a row that a stream is taken up again after it broke soon. */
@@ -23,7 +23,7 @@ export async function followed(
     } catch (error) {
       if (interrupted.aborted) return;
       if (clock.monotonicMs() - startedMs >= LASTED_MS) repeats = 0;
-      if (!(error instanceof NetworkError) || repeats >= REPEATS_MAX) throw error;
+      if (!isNetworkError(error) || repeats >= REPEATS_MAX) throw error;
       session.progress.line("The connection broke; taking it up again …");
       await clock.sleep(WAIT_MS, interrupted).catch(() => {});
     }

@@ -111,9 +111,13 @@ export class GrammarBuilder {
         schema.enum.map((value) => literal(JSON.stringify(value))),
         path,
       );
-    const alternatives = schema.anyOf ?? schema.oneOf;
+    const { anyOf, oneOf, ...shared } = schema;
+    const alternatives = anyOf ?? oneOf;
     if (Array.isArray(alternatives)) {
-      const rules = alternatives.map((one, index) => this.#rule(one, `${path}.anyOf.${index}`, depth + 1));
+      const rules = alternatives.map((one, index) => {
+        const at = `${path}.anyOf.${index}`;
+        return this.#rule(asserts(shared) ? this.#merged(shared, [one], at) : one, at, depth + 1);
+      });
       return this.#choice(rules, path);
     }
     if (Array.isArray(schema.allOf))
@@ -256,6 +260,11 @@ export class GrammarBuilder {
   #refuse(path: string, why: string) {
     return badParam(path, `${path}: ${why}.`);
   }
+}
+
+/** True when a schema says something beside its alternatives, which then holds for each of them. */
+function asserts(schema: Schema): boolean {
+  return ["type", "properties", "required", "items"].some((keyword) => keyword in schema);
 }
 
 function impliedType(schema: Schema): string | undefined {

@@ -56,6 +56,43 @@ test("json_object gives JSON, json_schema gives what the schema says", async () 
   }
 });
 
+test("with tools and a response format the model may do either, and either is valid", async () => {
+  const schema = { type: "object", properties: { ok: { type: "boolean" } }, required: ["ok"] };
+  const request = {
+    tools: [WEATHER],
+    response_format: { type: "json_schema", json_schema: { schema } },
+    max_tokens: 300,
+  };
+  const beginningWith = async (text: string) => {
+    const { tokens } = await client.answered("/tokenize", {
+      model: "tiny",
+      prompt: text,
+      add_special_tokens: false,
+    });
+    return (await client.completeChat({ ...request, logit_bias: { [tokens[0]]: 100 } })).choices[0];
+  };
+  const answer = await beginningWith("{");
+  assert.equal(typeof JSON.parse(answer.message.content).ok, "boolean");
+  const called = await beginningWith("<");
+  assert.equal(called.finish_reason, "tool_calls");
+  assert.equal(called.message.tool_calls[0].function.name, "weather");
+});
+
+test("what stands beside anyOf holds for each alternative", async () => {
+  const schema = {
+    type: "object",
+    properties: { a: { type: "boolean" }, b: { type: "boolean" } },
+    anyOf: [{ required: ["a"] }, { required: ["b"] }],
+  };
+  for (const seed of [1, 2, 3, 4]) {
+    const response_format = { type: "json_schema", json_schema: { schema } };
+    const answer = await client.completeChat({ response_format, temperature: 1, seed, max_tokens: 200 });
+    const value = JSON.parse(contentOf(answer));
+    assert.ok("a" in value || "b" in value);
+    assert.ok(Object.values(value).every((entry) => typeof entry === "boolean"));
+  }
+});
+
 test("a forced tool call is valid, whatever the model would say", async () => {
   for (const seed of [1, 2, 3]) {
     const answer = await client.completeChat({

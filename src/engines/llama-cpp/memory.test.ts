@@ -19,8 +19,9 @@ const TINY: WeightsFacts = {
   ...TINY_SHAPE,
 };
 
-test("the plan is what llama.cpp allocates: exactly for keys and values, at most for scratch", async () => {
+test("the plan is what llama.cpp allocates: exactly for keys and values, at most for scratch", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "slipway-memory-"));
+  t.after(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, "tiny.gguf"), tinyGguf());
   const llama = await getLlama({ build: "never", gpu: false, skipDownload: true, maxThreads: 1 });
   const model = await llama.loadModel({ modelPath: join(folder, "tiny.gguf") });
@@ -48,5 +49,4 @@ test("the plan is what llama.cpp allocates: exactly for keys and values, at most
   }
   await model.dispose();
   await llama.dispose();
-  rmSync(folder, { recursive: true });
 });

@@ -15,6 +15,10 @@ export const requestIdKey = createContextKey("", { description: "request id" });
 export const idempotencyKey = createContextKey<IdempotentAnswer | undefined>(undefined, {
   description: "idempotent answer",
 });
+/** The answer's headers, for who answers in a handler's place. */
+export const responseHeaderKey = createContextKey<Headers | undefined>(undefined, {
+  description: "response header",
+});
 export const ctxKey = createContextKey<BaseCtx | undefined>(undefined, { description: "ctx" });
 
 /** Who is asking. Every rpc has one; without it the edge is wired wrongly. */

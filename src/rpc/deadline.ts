@@ -1,4 +1,4 @@
-import type { Interceptor } from "@connectrpc/connect";
+import type { Interceptor, StreamRequest, UnaryRequest } from "@connectrpc/connect";
 import type { Clock } from "../base/clock.ts";
 import { StatusError } from "../base/status.ts";
 
@@ -14,34 +14,57 @@ export interface DeadlineLimits {
  * The caller's own, shorter deadline is already in the request's signal.
  */
 export function deadline(clock: Clock, limits: DeadlineLimits, shutdown: AbortSignal): Interceptor {
-  return (next) => async (request) => {
-    const timer = new AbortController();
-    const over = new AbortController();
-    const sleep = (ms: number) => clock.sleep(ms, timer.signal);
-    if (request.stream) {
-      const signal = AbortSignal.any([request.signal, over.signal, shutdown]);
-      sleep(limits.streamMaxMs).then(
-        () => over.abort(),
-        () => undefined,
-      );
-      const response = await next({ ...request, signal });
-      if (!response.stream) return response;
-      return { ...response, message: endingWith(response.message, signal, () => timer.abort()) };
-    }
-    const expiry = sleep(limits.callTimeoutMs).then(() => {
-      const error = late(limits.callTimeoutMs);
-      over.abort(error);
-      throw error;
-    });
-    try {
-      return await Promise.race([
-        next({ ...request, signal: AbortSignal.any([request.signal, over.signal]) }),
-        expiry,
-      ]);
-    } finally {
-      timer.abort();
-    }
-  };
+  return (next) => (request) =>
+    request.stream
+      ? boundedStream(clock, limits.streamMaxMs, shutdown, request, next)
+      : boundedCall(clock, limits.callTimeoutMs, request, next);
+}
+
+type Next = Parameters<Interceptor>[0];
+
+async function boundedCall(
+  clock: Clock,
+  timeoutMs: number,
+  request: UnaryRequest,
+  next: Next,
+): ReturnType<Next> {
+  const timer = new AbortController();
+  const over = new AbortController();
+  const expiry = clock.sleep(timeoutMs, timer.signal).then(() => {
+    const error = late(timeoutMs);
+    over.abort(error);
+    throw error;
+  });
+  try {
+    const signal = AbortSignal.any([request.signal, over.signal]);
+    return await Promise.race([next({ ...request, signal }), expiry]);
+  } finally {
+    timer.abort();
+  }
+}
+
+async function boundedStream(
+  clock: Clock,
+  maxMs: number,
+  shutdown: AbortSignal,
+  request: StreamRequest,
+  next: Next,
+): ReturnType<Next> {
+  const timer = new AbortController();
+  const over = new AbortController();
+  clock.sleep(maxMs, timer.signal).then(
+    () => over.abort(),
+    () => undefined,
+  );
+  const signal = AbortSignal.any([request.signal, over.signal, shutdown]);
+  try {
+    const response = await next({ ...request, signal });
+    if (!response.stream) return response;
+    return { ...response, message: endingWith(response.message, signal, () => timer.abort()) };
+  } catch (thrown) {
+    timer.abort();
+    throw thrown;
+  }
 }
 
 /** Passes messages on until the signal; then ends, whether or not the source does. */

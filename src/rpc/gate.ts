@@ -4,7 +4,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
 import { type Principal, requireScope } from "../identity/index.ts";
-import { ctxKey, principalKey, requestIdKey } from "./context.ts";
+import { ctxKey, principalKey, requestIdKey, responseHeaderKey } from "./context.ts";
 import { changesNothing } from "./http-rule.ts";
 import type { Authenticate, FinishedCall } from "./ports.ts";
 import { toConnectError } from "./status-wire.ts";
@@ -73,7 +73,10 @@ export function requestGate(deps: GateDeps): (context: HandlerContext) => Promis
       (given === "" ? requestIdFrom(context.requestHeader.get(REQUEST_ID_HEADER), ctx) : given);
     const own = { ...ctx, log: ctx.log.child({ requestId }) };
     context.responseHeader.set(REQUEST_ID_HEADER, requestId);
-    context.values.set(requestIdKey, requestId).set(ctxKey, own);
+    context.values
+      .set(requestIdKey, requestId)
+      .set(ctxKey, own)
+      .set(responseHeaderKey, context.responseHeader);
     try {
       const called = { ...own, signal: context.signal };
       const principal =

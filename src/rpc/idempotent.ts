@@ -5,7 +5,7 @@ import { sha256 } from "../base/id.ts";
 import { type Code, invalidArgument, StatusError } from "../base/status.ts";
 import { failureBytes, replay, successBytes } from "./answer.ts";
 import { canonicalJson } from "./canonical-json.ts";
-import { ctxKey, idempotencyKey, principalKey } from "./context.ts";
+import { ctxKey, idempotencyKey, principalKey, responseHeaderKey } from "./context.ts";
 import { takesIdempotencyKey } from "./http-rule.ts";
 import type { Idempotency, IdempotencyHandle } from "./ports.ts";
 
@@ -56,13 +56,17 @@ function callerOf(request: UnaryRequest) {
 }
 
 function replayed(request: UnaryRequest, answer: Uint8Array): UnaryResponse {
+  const message = replay(request.method.output, answer);
+  // The transport's own headers are in there already and must stay.
+  const header = request.contextValues.get(responseHeaderKey) ?? new Headers();
+  header.set(REPLAYED_HEADER, "true");
   return {
     stream: false,
     service: request.service,
     method: request.method,
-    header: new Headers({ [REPLAYED_HEADER]: "true" }),
+    header,
     trailer: new Headers(),
-    message: replay(request.method.output, answer),
+    message,
   };
 }
 

@@ -44,12 +44,14 @@ export function restHandler(deps: RestDeps) {
       );
     } catch (thrown) {
       const error = statusOf(thrown);
-      // A call that entered the transport was reported there.
       if (!entered) {
         deps.finished(
           { method: "", code: error.code, durationMs: 0, requestId: request.id, userId: "" },
           error.cause,
         );
+      } else if (error.cause !== undefined) {
+        // What a handler threw was reported in the transport and lost its cause there: this is the transport's own.
+        ctx.log.error({ err: error.cause }, "the transport failed");
       }
       return sendError(reply, withoutPrefix(entered?.binding.body ?? "", error));
     }
@@ -65,24 +67,38 @@ interface Call {
 }
 
 async function answer(deps: RestDeps, ctx: BaseCtx, call: Call): Promise<FastifyReply> {
-  const { method, message, reply, signal } = call;
-  const headers = passedHeaders(call.request);
-  if (isUnary(method)) {
-    const response = await deps.transport.unary(method, signal, undefined, headers, message);
-    copyHeaders(response.header, reply);
-    return reply.type("application/json").send(JSON.stringify(writeJson(method.output, response.message)));
+  if (isUnary(call.method)) return answerUnary(deps, call.method, call);
+  if (isStream(call.method)) return answerStream(deps, ctx, call.method, call);
+  throw StatusError.from(new Error(`${call.method}: a client stream, which REST can't carry`));
+}
+
+async function answerUnary(deps: RestDeps, method: DescMethodUnary, call: Call): Promise<FastifyReply> {
+  const { message, request, reply, signal } = call;
+  const response = await deps.transport.unary(method, signal, undefined, passedHeaders(request), message);
+  copyHeaders(response.header, reply);
+  return reply.type("application/json").send(JSON.stringify(writeJson(method.output, response.message)));
+}
+
+async function answerStream(
+  deps: RestDeps,
+  ctx: BaseCtx,
+  method: DescMethodServerStreaming,
+  { message, request, reply, signal }: Call,
+): Promise<FastifyReply> {
+  // The transport answers with its first message only, so it is opened by the first read.
+  async function* messages() {
+    const headers = passedHeaders(request);
+    const response = await deps.transport.stream(method, signal, undefined, headers, single(message));
+    for await (const each of response.message) yield writeJson(method.output, each);
   }
-  if (!isStream(method))
-    throw StatusError.from(new Error(`${method}: a client stream, which REST can't carry`));
-  const response = await deps.transport.stream(method, signal, undefined, headers, single(message));
-  const messages = mapped(response.message, (each) => writeJson(method.output, each));
   // Fastify must not answer as well; its headers are written with ours.
   reply.hijack();
+  const headers = plainHeaders(reply);
   try {
     await writeEvents({
-      messages,
+      messages: messages(),
       response: reply.raw,
-      headers: plainHeaders(reply),
+      headers,
       clock: ctx.clock,
       signal,
       errorOf: statusOf,
@@ -103,10 +119,6 @@ function isStream(method: DescMethod): method is DescMethodServerStreaming {
 
 async function* single<T>(value: T): AsyncIterable<T> {
   yield value;
-}
-
-async function* mapped<T, U>(source: AsyncIterable<T>, convert: (value: T) => U): AsyncGenerator<U> {
-  for await (const value of source) yield convert(value);
 }
 
 /** Aborts when the client has gone before the answer was complete. The request's own close comes as soon as its body is read. */

@@ -101,6 +101,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   });
   app.all("/*", rest);
   app.setNotFoundHandler(rest);
+  closeKeptAlive(app, shutdown.signal);
   const grpc = new GrpcServer({ ...shared, routes });
   return {
     app,
@@ -116,6 +117,16 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
       await Promise.all([app.close(), grpc.close()]);
     },
   };
+}
+
+/** Once we close, a connection that has answered its last request is closed too, instead of being kept for the next one. */
+function closeKeptAlive(app: FastifyInstance, shutdown: AbortSignal): void {
+  app.server.on("request", (_request, response) => {
+    response.once("close", () => {
+      // The parser calls the connection idle only after this event.
+      if (shutdown.aborted) setImmediate(() => app.server.closeIdleConnections());
+    });
+  });
 }
 
 /** Outermost first. */

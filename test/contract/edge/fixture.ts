@@ -58,6 +58,8 @@ export const METHODS: readonly DescMethod[] = SERVICES.flatMap((service) => serv
 
 export const USER_ID = "0a9b8c7d-1111-4222-8333-444455556666";
 export const TOKEN = "swt_test_token";
+/** A token that may only read. */
+export const READ_TOKEN = "swt_read_token";
 export const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
 
 export interface Handlers {
@@ -89,7 +91,8 @@ export function edge(t: { after(work: () => Promise<void>): void }, options: Edg
     ctx: { clock: options.clock ?? systemClock, random: systemRandom, log },
     routes: [(router) => addServices(router, options)],
     authenticate: async (_ctx, bearer) => {
-      if (bearer === TOKEN) return { userId: USER_ID, role: "USER", tokenId: "t-1", scopes: [] };
+      const scopes = bearer === TOKEN ? [] : bearer === READ_TOKEN ? ["read"] : undefined;
+      if (scopes) return { userId: USER_ID, role: "USER", tokenId: "t-1", scopes };
       throw new StatusError({
         code: "UNAUTHENTICATED",
         reason: "TOKEN_INVALID",

@@ -1,5 +1,12 @@
 /** A message of any type with every field set, to values that the contract's rules allow: the same ones on every run. */
-import { create, type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  type Message,
+  type MessageShape,
+  ScalarType,
+} from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { StructSchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Money, MoneySchema } from "../../../gen/google/type/money_pb.js";
@@ -16,14 +23,14 @@ const TEXTS: Readonly<Record<string, string>> = {
   served_name: "acme/chat",
 };
 
-export function sample(desc: DescMessage): Message {
-  const message = reflect(desc);
+export function sample<D extends DescMessage>(desc: D): MessageShape<D> {
+  const message = reflect<DescMessage>(desc);
   for (const field of desc.fields) {
     // The first member stands for its oneof.
     if (field.oneof && field.oneof.fields[0] !== field) continue;
     setSample(message, field);
   }
-  return message.message;
+  return message.message as MessageShape<D>;
 }
 
 function setSample(message: ReflectMessage, field: DescField): void {

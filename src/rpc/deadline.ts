@@ -3,7 +3,8 @@ import type { Clock } from "../base/clock.ts";
 import { StatusError } from "../base/status.ts";
 
 export interface DeadlineLimits {
-  /** Longest time of a unary call: nothing here waits for machines, so a longer one is stuck. */
+  /** Longest time of a unary call: nothing here waits for machines, so a longer one is stuck.
+   *  Below the time after which an unanswered keyed call counts as dead. */
   readonly callTimeoutMs: number;
   /** Longest life of a stream, so that each one meets a new version and a fresh check of its token some time. */
   readonly streamMaxMs: number;

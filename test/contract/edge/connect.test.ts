@@ -175,3 +175,14 @@ test("a method that no domain serves is NOT_IMPLEMENTED, not a crash", async (t)
     assert.equal(error.code, Code.Unimplemented, name);
   }
 });
+
+test("an unknown enum name is refused over Connect too, and nothing runs", async (t) => {
+  const { rest } = await served(t, { handlers: {} });
+  const response = await fetch(`${rest}/tensormesh.billing.v1.BillingModelService/DeployModel`, {
+    method: "POST",
+    headers: { ...AUTHORIZED, "content-type": "application/json" },
+    body: JSON.stringify({ modelName: "chat", modelPath: "acme/tiny", gpuType: "GPU_TYPE_H900" }),
+  });
+  assert.equal(response.status, 400);
+  assert.match(await response.text(), /invalid_argument.*GPUType/);
+});

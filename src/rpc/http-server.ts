@@ -1,0 +1,89 @@
+/** Fastify, set up so that bodies stay bytes and its own refusals are google.rpc.Status as well. */
+import Fastify, { type FastifyError, type FastifyInstance } from "fastify";
+import type { BaseCtx } from "../base/ctx.ts";
+import { invalidArgument, StatusError } from "../base/status.ts";
+import { REQUEST_ID_HEADER, requestIdFrom } from "./gate.ts";
+import { sendError } from "./rest.ts";
+
+export interface HttpLimits {
+  /** Largest request body; a deploy with a long modelSpec is a few KiB. */
+  readonly bodyMaxBytes: number;
+  /** Longest a client may take to send its request. */
+  readonly requestTimeoutMs: number;
+}
+
+export function httpServer(ctx: BaseCtx, limits: HttpLimits): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: limits.bodyMaxBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    forceCloseConnections: "idle",
+    requestIdHeader: false,
+    genReqId: (raw) => requestIdFrom(raw.headers[REQUEST_ID_HEADER]?.toString(), ctx),
+    frameworkErrors: (error, request, reply) =>
+      void sendError(reply.headers(commonHeaders(request.id)), frameworkError(error, limits)),
+  });
+  // Bodies stay bytes: the contract's reader parses them, and tells what is wrong without quoting it.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  app.addHook("onRequest", async (request, reply) => {
+    reply.headers(commonHeaders(request.id));
+  });
+  app.setErrorHandler<FastifyError>((error, request, reply) => {
+    const status = frameworkError(error, limits);
+    if (status.reason === "INTERNAL") ctx.log.error({ err: error, requestId: request.id }, "request failed");
+    return sendError(reply, status);
+  });
+  return app;
+}
+
+/** What every answer carries: answers hold keys and balances, so nobody may keep them. */
+function commonHeaders(requestId: string): Record<string, string> {
+  return {
+    [REQUEST_ID_HEADER]: requestId,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  };
+}
+
+/** What Fastify itself refuses. */
+function frameworkError(error: FastifyError, limits: HttpLimits): StatusError {
+  const { code } = error;
+  if (code === "FST_ERR_CTP_BODY_TOO_LARGE") {
+    return new StatusError({
+      code: "INVALID_ARGUMENT",
+      reason: "BODY_TOO_LARGE",
+      message: `The body is larger than ${limits.bodyMaxBytes} bytes.`,
+      metadata: { bodyMaxBytes: String(limits.bodyMaxBytes) },
+    });
+  }
+  if (code === "FST_ERR_BAD_URL") {
+    return invalidArgument([{ field: "path", description: "has a broken percent-encoding" }]);
+  }
+  if (code?.startsWith("FST_ERR_CTP_INVALID_MEDIA")) {
+    return new StatusError({
+      code: "INVALID_ARGUMENT",
+      reason: "UNSUPPORTED_CONTENT_TYPE",
+      message: "The body must be JSON: send `Content-Type: application/json`.",
+    });
+  }
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new StatusError({
+      code: "INVALID_ARGUMENT",
+      reason: "INVALID_FIELD",
+      message: "The HTTP request is not well formed.",
+      cause: error,
+    });
+  }
+  return StatusError.from(error);
+}
+
+/** Once we close, a connection that has answered its last request is closed too, instead of being kept for the next one. */
+export function closeKeptAlive(app: FastifyInstance, shutdown: AbortSignal): void {
+  app.server.on("request", (_request, response) => {
+    response.once("close", () => {
+      // The parser calls the connection idle only after this event.
+      if (shutdown.aborted) setImmediate(() => app.server.closeIdleConnections());
+    });
+  });
+}

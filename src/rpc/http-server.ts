@@ -12,6 +12,7 @@ export interface HttpLimits {
   readonly requestTimeoutMs: number;
 }
 
+/** A Fastify instance without routes. Its bodies are Buffers; every answer carries the request id. */
 export function httpServer(ctx: BaseCtx, limits: HttpLimits): FastifyInstance {
   const app = Fastify({
     logger: false,

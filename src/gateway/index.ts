@@ -1,0 +1,11 @@
+export { createGateway, type Gateway } from "./gateway.ts";
+export { GATEWAY_LIMITS, type GatewayLimits } from "./limits.ts";
+export type {
+  GatewayControl,
+  GatewayDeps,
+  GatewayRoute,
+  GatewayUsage,
+  LeasedSlice,
+  PublishedOffer,
+  RouteReplica,
+} from "./ports.ts";

@@ -1,0 +1,111 @@
+/** What a priced request is bounded by before it runs, and what it costs after. */
+import { nanosForTokens } from "../base/money.ts";
+import { StatusError } from "../base/status.ts";
+import { refused } from "./openai-error.ts";
+import type { GatewayUsage, PublishedOffer } from "./ports.ts";
+import type { ClientRequest } from "./prepare.ts";
+import type { Purse, Reservation } from "./purse.ts";
+
+/** Below this an answer is of no use to anybody. */
+const OUTPUT_TOKENS_MIN = 16;
+/** What a chat template adds around a message, and around the whole, in tokens. */
+const TEMPLATE_TOKENS_PER_MESSAGE = 16;
+const TEMPLATE_TOKENS = 64;
+/** When neither the request, the catalogue nor the model says how long an answer may be. */
+const OUTPUT_TOKENS_DEFAULT_MAX = 32_768;
+
+export interface Budgeted {
+  readonly reservation: Reservation;
+  /** Set where the money affords fewer output tokens than were possible. */
+  readonly outputTokensMax: number | undefined;
+}
+
+/** No token is shorter than a byte, so the body's bytes and the template's share bound the prompt's tokens. */
+export function inputTokensBound(request: ClientRequest): number {
+  const messages = Array.isArray(request.json.messages) ? request.json.messages.length : 1;
+  return request.bytes.length + messages * TEMPLATE_TOKENS_PER_MESSAGE + TEMPLATE_TOKENS;
+}
+
+/** Reserves the request's bound. Throws BALANCE_TOO_LOW with what is needed and what is there. */
+export async function reserve(
+  purse: Purse,
+  userId: string,
+  request: ClientRequest,
+  offer: PublishedOffer,
+  contextTokens: number,
+): Promise<Budgeted> {
+  const generates = request.surface !== "embeddings";
+  const longest = outputBound(request, offer, contextTokens);
+  const bound = (output: number) => boundNanos(request, offer, generates ? output : 0);
+  try {
+    const reservation = await purse.reserve(userId, bound(longest));
+    const capped = request.outputTokensMax === undefined || request.outputTokensMax > longest;
+    return {
+      reservation,
+      outputTokensMax: generates && capped && longest < contextTokens ? longest : undefined,
+    };
+  } catch (error) {
+    if (!(error instanceof StatusError) || error.reason !== "BALANCE_TOO_LOW") throw error;
+    if (request.outputTokensMax !== undefined || !generates) throw tooLow(error);
+    const affordable = affordableOutput(request, offer, availableNanos(error));
+    if (affordable < OUTPUT_TOKENS_MIN) throw tooLow(error);
+    return { reservation: await purse.reserve(userId, bound(affordable)), outputTokensMax: affordable };
+  }
+}
+
+/** The charge of a usage record: floored once. Cached tokens have their own price, which is zero unless an operator says otherwise. */
+export function chargeNanos(
+  usage: Pick<GatewayUsage, "promptTokens" | "cachedTokens" | "completionTokens">,
+  price: PublishedOffer["price"],
+): bigint {
+  return nanosForTokens([
+    { tokens: BigInt(usage.promptTokens - usage.cachedTokens), nanosPerMillion: price.inputNanosPerMillion },
+    { tokens: BigInt(usage.cachedTokens), nanosPerMillion: price.cachedNanosPerMillion },
+    { tokens: BigInt(usage.completionTokens), nanosPerMillion: price.outputNanosPerMillion },
+  ]);
+}
+
+function outputBound(request: ClientRequest, offer: PublishedOffer, contextTokens: number): number {
+  const asked = request.outputTokensMax ?? 0;
+  const bounds = [asked, offer.limits.outputTokensMax, contextTokens].filter((one) => one > 0);
+  return bounds.length === 0 ? OUTPUT_TOKENS_DEFAULT_MAX : Math.min(...bounds);
+}
+
+/** Rounded up by one nano, so that the floor of the parts never exceeds it. */
+function boundNanos(request: ClientRequest, { price }: PublishedOffer, output: number): bigint {
+  const input = larger(price.inputNanosPerMillion, price.cachedNanosPerMillion);
+  return (
+    nanosForTokens([
+      { tokens: BigInt(inputTokensBound(request)) * BigInt(request.choices), nanosPerMillion: input },
+      { tokens: BigInt(output) * BigInt(request.choices), nanosPerMillion: price.outputNanosPerMillion },
+    ]) + 1n
+  );
+}
+
+function larger(one: bigint, other: bigint): bigint {
+  if (one < other) return other;
+  return one;
+}
+
+function affordableOutput(request: ClientRequest, offer: PublishedOffer, available: bigint): number {
+  const perToken = offer.price.outputNanosPerMillion * BigInt(request.choices);
+  const left = available - boundNanos(request, offer, 0) - 1n;
+  if (left <= 0n || perToken <= 0n) return 0;
+  return Number((left * 1_000_000n) / perToken);
+}
+
+/** What the ledger said is free, as nanos. */
+function availableNanos(error: StatusError): bigint {
+  const nanos = error.metadata.availableNanos;
+  return nanos !== undefined && /^\d+$/.test(nanos) ? BigInt(nanos) : 0n;
+}
+
+function tooLow(error: StatusError): StatusError {
+  return refused(
+    "BALANCE_TOO_LOW",
+    "Your balance is too low for this request. Top up, or ask for fewer tokens.",
+    {
+      metadata: error.metadata,
+    },
+  );
+}

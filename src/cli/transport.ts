@@ -56,11 +56,19 @@ function httpClient(io: CliIo, where: string): UniversalClientFn {
     );
     return {
       status: response.status,
-      header: response.headers,
+      header: decoded(response.headers),
       body: chunks(signal, where, response),
       trailer: new Headers(),
     };
   };
+}
+
+/** fetch has undone the encoding that it asked for by itself; the protocol must not undo it again. */
+function decoded(headers: Headers): Headers {
+  const header = new Headers(headers);
+  header.delete("content-encoding");
+  header.delete("content-length");
+  return header;
 }
 
 async function collected(

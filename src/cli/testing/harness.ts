@@ -90,6 +90,7 @@ export async function cli(t: Cleanup, env: Readonly<Record<string, string>> = {}
     async run(args, options = {}) {
       const stdout = collector(options.onOutput);
       const stderr = collector();
+      if (options.isTty?.stderr) Object.assign(stderr.stream, { isTTY: true, columns: 120 });
       const io: CliIo = {
         stdin: typeof options.stdin === "object" ? options.stdin : Readable.from([options.stdin ?? ""]),
         stdout: stdout.stream,

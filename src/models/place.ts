@@ -1,0 +1,226 @@
+/** Which places could run a model, and why the others could not. Pure; the first possible one is chosen. */
+import { type Code, type Reason, StatusError } from "../base/status.ts";
+import type { Engine, Fit, Hardware, SpecValues, Switches, WeightsFacts } from "../engines/engine.ts";
+import { validateSpec } from "../engines/spec.ts";
+import type { RegionOffer } from "../providers/driver.ts";
+import type { Place, Provider, WantedPlace } from "./model.ts";
+import type { GpuPrice } from "./ports.ts";
+
+/** What a driver offers at one region with one kind of hardware, and what it costs there. */
+export interface Offer extends RegionOffer {
+  readonly driver: string;
+  readonly provider: Provider;
+  /** Of the hardware kind in question; undefined where none is set. */
+  readonly price: GpuPrice | undefined;
+}
+
+/** What is to be run; `weights` undefined when they could not be looked at: then only the place itself is judged. */
+export interface Workload {
+  readonly wanted: WantedPlace;
+  readonly weights: WeightsFacts | undefined;
+  readonly switches: Switches;
+  readonly modelSpec: unknown;
+}
+
+export interface Possible {
+  readonly possible: true;
+  readonly place: Place;
+  readonly hardware: Hardware;
+  readonly price: GpuPrice;
+  /** Undefined with undefined weights. */
+  readonly serving: { readonly engine: Engine; readonly spec: SpecValues; readonly fit: Fit } | undefined;
+}
+
+export interface Impossible {
+  readonly possible: false;
+  readonly place: Place;
+  readonly price: GpuPrice | undefined;
+  readonly problem: StatusError;
+  /** How many checks it passed: of all that is impossible, the one that came furthest is the answer. */
+  readonly passed: number;
+  /** The memory plan, where the memory is the problem. */
+  readonly fit: Fit | undefined;
+  readonly engine: string;
+}
+
+export type Candidate = Possible | Impossible;
+
+/** How replicas of a region are reached, as far as this control plane can. */
+const REACHED: readonly RegionOffer["reach"][] = ["direct"];
+
+/** Judges every offer that the wish allows, best first: on-premises before clouds, then the cheaper. */
+export function candidates(
+  offers: readonly Offer[],
+  work: Workload,
+  engines: readonly Engine[],
+): readonly Candidate[] {
+  return offers
+    .filter((offer) => isWanted(offer, work.wanted))
+    .map((offer) => judge(offer, work, engines))
+    .sort(compare);
+}
+
+/** The place of the deploy, or the problem of the candidate that came furthest. */
+export function choose(all: readonly Candidate[]): Candidate | undefined {
+  let furthest: Impossible | undefined;
+  for (const candidate of all) {
+    if (candidate.possible) return candidate;
+    if (!furthest || candidate.passed > furthest.passed) furthest = candidate;
+  }
+  return furthest;
+}
+
+function isWanted(offer: Offer, wanted: WantedPlace): boolean {
+  if (wanted.provider !== undefined && offer.provider !== wanted.provider) return false;
+  return wanted.region === undefined || offer.region === wanted.region;
+}
+
+function compare(a: Candidate, b: Candidate): number {
+  const home = Number(b.place.provider === "ONPREM") - Number(a.place.provider === "ONPREM");
+  return home !== 0 ? home : comparePrice(a.price, b.price);
+}
+
+function comparePrice(a: GpuPrice | undefined, b: GpuPrice | undefined): number {
+  if (!a || !b) return Number(b !== undefined) - Number(a !== undefined);
+  return a.nanosPerHour < b.nanosPerHour ? -1 : Number(a.nanosPerHour > b.nanosPerHour);
+}
+
+type Check = (offer: Offer, work: Workload) => StatusError | undefined;
+
+/** In this order; each offer's first problem is its answer. */
+const CHECKS: readonly Check[] = [checkKind, checkReach, checkNode, checkCount];
+
+function judge(offer: Offer, work: Workload, engines: readonly Engine[]): Candidate {
+  const place = placeOf(offer, work.wanted);
+  const refuse = (problem: StatusError, passed: number, fit?: Fit, engine = ""): Impossible => ({
+    possible: false,
+    place,
+    price: offer.price,
+    problem,
+    passed,
+    fit,
+    engine,
+  });
+  for (const [passed, check] of CHECKS.entries()) {
+    const problem = check(offer, work);
+    if (problem) return refuse(problem, passed);
+  }
+  const hardware = hardwareOf(offer, work.wanted);
+  const serving = work.weights && serve(offer, work, work.weights, hardware, engines);
+  if (serving instanceof StatusError) return refuse(serving, CHECKS.length);
+  if (serving && !serving.fit.fits) {
+    return refuse(tooLarge(offer, serving.fit), CHECKS.length + 1, serving.fit, serving.engine.name);
+  }
+  if (!offer.price) return refuse(noPrice(offer), CHECKS.length + 2, serving?.fit, serving?.engine.name);
+  return { possible: true, place, hardware, price: offer.price, serving };
+}
+
+function placeOf(offer: Offer, wanted: WantedPlace): Place {
+  const { driver, provider, region, gpuType } = offer;
+  return { driver, provider, region, gpuType, gpuCount: wanted.gpuCount, nodeId: wanted.nodeId };
+}
+
+function hardwareOf(offer: Offer, wanted: WantedPlace): Hardware {
+  const { gpuType, gpuMemoryBytes, cpuMemoryBytes, cpuCount } = offer;
+  return { gpuType, gpuCount: wanted.gpuCount, gpuMemoryBytes, cpuMemoryBytes, cpuCount };
+}
+
+function serve(
+  offer: Offer,
+  work: Workload,
+  weights: WeightsFacts,
+  hardware: Hardware,
+  engines: readonly Engine[],
+): { engine: Engine; spec: SpecValues; fit: Fit } | StatusError {
+  const engine = engines.find((one) => one.supports(weights, hardware));
+  if (!engine) return unsupported(offer, weights);
+  const checked = validateSpec(engine.specKeys, work.modelSpec);
+  if (!checked.ok) {
+    const [first] = checked.violations;
+    return new StatusError({
+      code: "INVALID_ARGUMENT",
+      reason: first?.reason ?? "SPEC_VALUE_INVALID",
+      message: `${first?.field ?? "model_spec"}: ${first?.description ?? "is invalid"}`,
+      violations: checked.violations,
+    });
+  }
+  return { engine, spec: checked.values, fit: engine.fit(weights, hardware, work.switches, checked.values) };
+}
+
+function checkKind(offer: Offer, { wanted }: Workload): StatusError | undefined {
+  const cpuOffer = offer.gpuType === "UNSPECIFIED";
+  if (wanted.gpuCount === 0) {
+    if (cpuOffer) return undefined;
+    return problem("GPU_TYPE_UNAVAILABLE", `${at(offer)} runs no replicas on CPUs.`);
+  }
+  if (!cpuOffer && (wanted.gpuType === "UNSPECIFIED" || wanted.gpuType === offer.gpuType)) return undefined;
+  const asked = wanted.gpuType === "UNSPECIFIED" ? "GPUs" : `GPUs of type ${wanted.gpuType}`;
+  return problem("GPU_TYPE_UNAVAILABLE", `${at(offer)} has ${kindOf(offer)}, no ${asked}.`);
+}
+
+function checkReach(offer: Offer): StatusError | undefined {
+  if (REACHED.includes(offer.reach)) return undefined;
+  return problem("PLACE_UNAVAILABLE", `Replicas at ${at(offer)} can't be reached from here yet.`);
+}
+
+function checkNode(offer: Offer, { wanted }: Workload): StatusError | undefined {
+  if (wanted.nodeId === "" || offer.nodeIds.includes(wanted.nodeId)) return undefined;
+  const known =
+    offer.nodeIds.length === 0 ? "It names none." : `It has ${offer.nodeIds.slice(0, 20).join(", ")}.`;
+  return problem("NODE_NOT_FOUND", `${at(offer)} has no node ${wanted.nodeId}. ${known}`);
+}
+
+function checkCount(offer: Offer, { wanted }: Workload): StatusError | undefined {
+  if (wanted.gpuCount <= offer.gpuCountMax) return undefined;
+  const message = `${at(offer)} has at most ${offer.gpuCountMax} ${kindOf(offer)} for one replica; ${wanted.gpuCount} were asked for.`;
+  const metadata = { asked: String(wanted.gpuCount), max: String(offer.gpuCountMax) };
+  return problem("CAPACITY_SHORT", message, metadata);
+}
+
+function unsupported(offer: Offer, weights: WeightsFacts): StatusError {
+  const what = `${weights.architecture === "" ? "these" : weights.architecture} weights in ${weights.format}`;
+  const message = `No engine at ${at(offer)} can serve ${what} on ${kindOf(offer)}.`;
+  return problem("WEIGHTS_UNSUPPORTED", message);
+}
+
+function tooLarge(offer: Offer, fit: Fit): StatusError {
+  const needed = fit.lines.reduce((sum, line) => sum + line.bytes, 0);
+  const lines = fit.lines.map((line) => `${line.item}: ${gib(line.bytes)}`).join("; ");
+  const way =
+    fit.contextMaxTokens > 0
+      ? `The largest context that fits is ${fit.contextMaxTokens} tokens.`
+      : "Not even the shortest context fits.";
+  const message = `The model needs ${gib(needed)} and ${at(offer)} has ${gib(fit.availableBytes)} for a replica (${lines}). ${way}`;
+  const metadata = {
+    needed: String(needed),
+    available: String(fit.availableBytes),
+    contextMaxTokens: String(fit.contextMaxTokens),
+  };
+  return problem("MODEL_TOO_LARGE", message, metadata);
+}
+
+function noPrice(offer: Offer): StatusError {
+  const message = `No price is set for ${kindOf(offer)} at ${at(offer)}. Ask an administrator to set one.`;
+  return problem("PRICE_MISSING", message);
+}
+
+function problem(
+  reason: Reason,
+  message: string,
+  metadata: Readonly<Record<string, string>> = {},
+  code: Code = "FAILED_PRECONDITION",
+): StatusError {
+  return new StatusError({ code, reason, message, metadata });
+}
+
+function at(offer: Offer): string {
+  return `${offer.provider}/${offer.region}`;
+}
+
+function kindOf(offer: Offer): string {
+  return offer.gpuType === "UNSPECIFIED" ? "CPUs" : `${offer.gpuType} GPUs`;
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}

@@ -1,0 +1,106 @@
+/** What this domain is given: money, machines, engines, weights, and the small things that tests replace. */
+import type { BaseCtx } from "../base/ctx.ts";
+import type { SecretBox } from "../base/seal.ts";
+import type { StatusError } from "../base/status.ts";
+import type { Steps } from "../base/steps.ts";
+import type { DbCtx, TxCtx } from "../db/db.ts";
+import type { Engine, GpuType } from "../engines/engine.ts";
+import type { Driver, ReplicaAddress } from "../providers/driver.ts";
+import type { Weights } from "../weights/index.ts";
+import type { ProbeOutcome } from "./attempt.ts";
+import type { ModelChanges } from "./changes.ts";
+import type { ModelLimits } from "./limits.ts";
+import type { Provider } from "./model.ts";
+
+/** A version of a price: per GPU and hour, or per replica and hour on CPUs. */
+export interface GpuPrice {
+  readonly versionId: string;
+  readonly currency: string;
+  readonly nanosPerHour: bigint;
+}
+
+/** GPU time of one slot, as billing keeps it. */
+export interface SlotTime {
+  readonly slot: number;
+  readonly state: "none" | "held" | "open";
+  readonly windowEndsAt: Date | null;
+  readonly nextHeld: boolean;
+}
+
+export interface SlotInput {
+  readonly deploymentId: string;
+  readonly slot: number;
+}
+
+export interface WindowInput extends SlotInput {
+  readonly modelId: string;
+  readonly userId: string;
+  readonly price: GpuPrice;
+  readonly gpuCount: number;
+  readonly windowMs: number;
+  readonly now: Date;
+}
+
+export interface MoneyVerdict {
+  readonly ok: boolean;
+  readonly balance: {
+    readonly currency: string;
+    readonly totalNanos: bigint;
+    readonly availableNanos: bigint;
+  };
+  readonly card: "ok" | "missing" | "expired";
+  readonly burnNanosPerHour: bigint;
+  /** Null when nothing is burnt. */
+  readonly runwaySeconds: number | null;
+  /** All that speaks against it. */
+  readonly errors: readonly StatusError[];
+}
+
+/** What models asks of billing; see its README for what each promises. */
+export interface ModelBilling {
+  moneyVerdict(
+    ctx: DbCtx,
+    input: { userId: string; holdNanos: bigint; currency: string; placeKind: "local" | "cloud" },
+  ): Promise<MoneyVerdict>;
+  gpuPrice(
+    ctx: DbCtx,
+    input: { provider: Provider; region: string; gpuType: GpuType; at: Date },
+  ): Promise<GpuPrice | undefined>;
+  /** An open or held window exists afterwards. Throws BALANCE_TOO_LOW. */
+  ensureWindowHeld(tx: TxCtx, input: WindowInput): Promise<SlotTime>;
+  /** Successful completion probes, in the same order; each adds the time since the one before it. */
+  meterProbes(
+    tx: TxCtx,
+    probes: readonly (SlotInput & { readonly at: Date })[],
+  ): Promise<readonly SlotTime[]>;
+  /** Throws BALANCE_TOO_LOW. */
+  holdNextWindow(tx: TxCtx, input: SlotInput & { price: GpuPrice; now: Date }): Promise<SlotTime>;
+  endSlot(tx: TxCtx, input: SlotInput & { at: Date }): Promise<void>;
+}
+
+/** Where a completion is asked for. */
+export interface ProbeTarget {
+  readonly address: ReplicaAddress;
+  readonly engineKey: string;
+  readonly servedName: string;
+}
+
+/** Asks an engine for a real one-token completion. Never throws: what went wrong is the outcome. */
+export interface CompletionProbe {
+  probe(ctx: BaseCtx, target: ProbeTarget, timeoutMs: number): Promise<ProbeOutcome>;
+}
+
+export interface ModelsDeps {
+  readonly drivers: readonly Driver[];
+  readonly engines: readonly Engine[];
+  readonly weights: Pick<Weights, "resolve">;
+  readonly box: SecretBox;
+  readonly installationId: string;
+  /** What endpoints begin with. */
+  gatewayUrl(): string;
+  readonly limits: ModelLimits;
+  readonly steps: Steps;
+  readonly probe: CompletionProbe;
+  readonly billing: ModelBilling;
+  readonly changes: ModelChanges;
+}

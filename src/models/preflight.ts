@@ -1,0 +1,153 @@
+/**
+ * What a deploy would do, without doing it: money, fit, access, place, time to ready, and every error that it would give, in
+ * this order: the request's own (thrown at once), its name, access, place and fit, price, money.
+ */
+import { nanosForDuration } from "../base/money.ts";
+import { StatusError } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import type { WeightsFacts } from "../engines/engine.ts";
+import type { Place } from "./model.ts";
+import { offersOf } from "./offers.ts";
+import { type Deploy, type DeployInput, parseDeploy } from "./parse-deploy.ts";
+import { type Candidate, candidates, choose, type Possible, type Workload } from "./place.ts";
+import type { GpuPrice, ModelsDeps, MoneyVerdict } from "./ports.ts";
+import { nameTaken } from "./store/models.ts";
+import { type TimeToReady, timeToReady } from "./time-to-ready.ts";
+
+export interface AccessVerdict {
+  readonly ok: boolean;
+  readonly facts: WeightsFacts | undefined;
+  readonly problem: StatusError | undefined;
+}
+
+export interface Cost {
+  readonly currency: string;
+  /** Of all replicas. */
+  readonly holdNanos: bigint;
+  readonly nanosPerHour: bigint;
+}
+
+/** Everything that decides about a deploy, looked up once. */
+export interface Verdict {
+  readonly deploy: Deploy;
+  readonly problems: readonly StatusError[];
+  readonly access: AccessVerdict;
+  readonly candidates: readonly Candidate[];
+  /** The place that was chosen, or the candidate that came furthest. */
+  readonly best: Candidate | undefined;
+  /** Undefined where no place with a price was found. */
+  readonly cost: Cost | undefined;
+  readonly money: MoneyVerdict | undefined;
+}
+
+export interface Preflight extends Verdict {
+  readonly time: TimeToReady | undefined;
+}
+
+/** The whole answer. Throws INVALID_ARGUMENT for a broken request; all else is in its problems. */
+export async function preflight(ctx: DbCtx, deps: ModelsDeps, input: DeployInput): Promise<Preflight> {
+  const verdict = await judge(ctx, deps, parseDeploy(input, deps.engines));
+  const { best } = verdict;
+  const facts = verdict.access.facts;
+  const time =
+    best && facts ? await timeToReady(ctx, { path: input.modelPath, place: best.place, facts }) : undefined;
+  return { ...verdict, time };
+}
+
+/** The part of it that a deploy itself needs. */
+export async function judge(ctx: DbCtx, deps: ModelsDeps, deploy: Deploy): Promise<Verdict> {
+  const [taken, access, offered] = await Promise.all([
+    nameTaken(ctx, deploy.ownerId, deploy.modelName),
+    lookAtWeights(ctx, deps, deploy),
+    offersOf(ctx, deps, deploy.wanted),
+  ]);
+  const all = candidates(offered.offers, workloadOf(deploy, access.facts), deps.engines);
+  const best = choose(all);
+  const cost = best?.price && costOf(deps, best.place, best.price, deploy.replicas);
+  const money = cost && best && (await moneyOf(ctx, deps, deploy.ownerId, best.place, cost));
+  const problems = [
+    taken ? nameIsTaken(deploy.modelName) : undefined,
+    access.problem,
+    best?.possible === false ? best.problem : undefined,
+    best ? undefined : offered.problem,
+    ...(money?.errors ?? []),
+  ].filter((problem) => problem !== undefined);
+  return { deploy, problems, access, candidates: all, best, cost, money };
+}
+
+/** The chosen place with its engine. Throws the first problem. */
+export function requirePossible(
+  verdict: Verdict,
+): Possible & { readonly serving: NonNullable<Possible["serving"]> } {
+  const [problem] = verdict.problems;
+  if (problem) throw problem;
+  const { best } = verdict;
+  if (best?.possible && best.serving) return { ...best, serving: best.serving };
+  throw StatusError.from(new Error("a verdict without problems has no place"));
+}
+
+/** What all replicas cost an hour, and the hold for the first window of each. */
+export function costOf(
+  deps: Pick<ModelsDeps, "limits">,
+  place: Place,
+  price: GpuPrice,
+  replicas: number,
+): Cost {
+  // A replica on CPUs is priced as one.
+  const perHour = price.nanosPerHour * BigInt(Math.max(1, place.gpuCount));
+  const hold = nanosForDuration(perHour, BigInt(deps.limits.windowMs));
+  return {
+    currency: price.currency,
+    holdNanos: hold * BigInt(replicas),
+    nanosPerHour: perHour * BigInt(replicas),
+  };
+}
+
+export function moneyOf(
+  ctx: DbCtx,
+  deps: ModelsDeps,
+  userId: string,
+  place: Place,
+  cost: Cost,
+): Promise<MoneyVerdict> {
+  const { holdNanos, currency } = cost;
+  return deps.billing.moneyVerdict(ctx, { userId, holdNanos, currency, placeKind: placeKindOf(place) });
+}
+
+/** This machine is local; whatever else there is costs its operator real money. */
+export function placeKindOf(place: Place): "local" | "cloud" {
+  return place.driver === "local" ? "local" : "cloud";
+}
+
+export function workloadOf(
+  deploy: Pick<Deploy, "wanted" | "kvCacheEnabled" | "cpuOffloadingEnabled" | "modelSpec">,
+  weights: WeightsFacts | undefined,
+): Workload {
+  const { kvCacheEnabled, cpuOffloadingEnabled } = deploy;
+  return {
+    wanted: deploy.wanted,
+    weights,
+    switches: { kvCacheEnabled, cpuOffloadingEnabled },
+    modelSpec: deploy.modelSpec,
+  };
+}
+
+async function lookAtWeights(ctx: DbCtx, deps: ModelsDeps, deploy: Deploy): Promise<AccessVerdict> {
+  try {
+    const { modelPath: source, hfToken } = deploy;
+    return { ok: true, facts: await deps.weights.resolve(ctx, { source, hfToken }), problem: undefined };
+  } catch (thrown) {
+    const problem = StatusError.from(thrown);
+    if (problem.code === "INTERNAL") throw thrown;
+    return { ok: false, facts: undefined, problem };
+  }
+}
+
+export function nameIsTaken(name: string): StatusError {
+  return new StatusError({
+    code: "ALREADY_EXISTS",
+    reason: "MODEL_NAME_TAKEN",
+    message: `You already have a model named ${JSON.stringify(name)}. Choose another name, or delete that model first.`,
+    violations: [{ field: "model_name", description: "is taken", reason: "MODEL_NAME_TAKEN" }],
+  });
+}

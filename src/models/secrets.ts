@@ -1,0 +1,60 @@
+/** Secrets of models and replicas: sealed in their rows, bound to the row by its id, opened only to be used. */
+import { sha256 } from "../base/id.ts";
+import { StatusError } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import type { Attempt } from "./model.ts";
+import type { ModelsDeps } from "./ports.ts";
+import type { Serving } from "./reconcile/work.ts";
+import { selectModel } from "./store/models.ts";
+
+const API_KEY = "model.api-key";
+const HF_TOKEN = "model.hf-token";
+const ENGINE_KEY = "attempt.engine-key";
+const KEY_BYTES = 32;
+
+export function newApiKey(ctx: DbCtx): string {
+  return `sk-${ctx.random.bytes(KEY_BYTES).toString("base64url")}`;
+}
+
+export function sealApiKey(deps: Pick<ModelsDeps, "box">, modelId: string, apiKey: string) {
+  return { sealed: deps.box.seal(API_KEY, modelId, apiKey), hash: sha256(apiKey) };
+}
+
+export function openApiKey(deps: Pick<ModelsDeps, "box">, modelId: string, sealed: Buffer): string {
+  return deps.box.open(API_KEY, modelId, sealed);
+}
+
+/** Null for no token. */
+export function sealHfToken(deps: Pick<ModelsDeps, "box">, modelId: string, token: string): Buffer | null {
+  return token === "" ? null : deps.box.seal(HF_TOKEN, modelId, token);
+}
+
+export function openHfToken(deps: Pick<ModelsDeps, "box">, modelId: string, sealed: Buffer | null): string {
+  return sealed === null ? "" : deps.box.open(HF_TOKEN, modelId, sealed);
+}
+
+/** A new random key of one engine, sealed: what gateway and probes present to it, never a user's. */
+export function sealEngineKey(ctx: DbCtx, deps: Pick<ModelsDeps, "box">, replicaName: string): Buffer {
+  return deps.box.seal(ENGINE_KEY, replicaName, ctx.random.bytes(KEY_BYTES).toString("base64url"));
+}
+
+export function openEngineKey(
+  deps: Pick<ModelsDeps, "box">,
+  attempt: Pick<Attempt, "name" | "engineKeySealed">,
+): string {
+  return deps.box.open(ENGINE_KEY, attempt.name, attempt.engineKeySealed);
+}
+
+/** What a replica of the model is started with. */
+export async function servingOf(
+  ctx: DbCtx,
+  deps: Pick<ModelsDeps, "box">,
+  modelId: string,
+): Promise<Serving> {
+  const found = await selectModel(ctx, modelId);
+  if (!found) {
+    throw new StatusError({ code: "NOT_FOUND", reason: "MODEL_NOT_FOUND", message: "The model is gone." });
+  }
+  const { path, weights, plan, hfTokenSealed } = found.spec;
+  return { path, weights, plan, hfToken: openHfToken(deps, modelId, hfTokenSealed) };
+}

@@ -1,6 +1,6 @@
-import type { CliIo } from "../cli/index.ts";
 import { systemClock } from "../base/clock.ts";
 import { systemRandom } from "../base/random.ts";
+import type { CliIo } from "../cli/index.ts";
 import { userConfigDir } from "./config.ts";
 
 /** What the commands see of this process. */

@@ -31,14 +31,14 @@ const REFUSED: readonly {
     what: "a malformed UUID",
     body: tinyModel("a", { userId: "not-a-uuid" }),
     status: 400,
-    reason: "ID_MALFORMED",
+    reason: "UUID_MALFORMED",
     field: "user_id",
   },
   {
     what: "an empty modelName",
     body: tinyModel(""),
     status: 400,
-    reason: "NAME_INVALID",
+    reason: "MODEL_NAME_INVALID",
     field: "model_name",
   },
   {

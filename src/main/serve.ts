@@ -1,0 +1,218 @@
+/** Starts the roles that this process plays, in the order in which they need each other, and stops them in the reverse. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import type { Steps } from "../base/steps.ts";
+import * as billing from "../billing/index.ts";
+import { catalogRoutes } from "../catalog/index.ts";
+import { createGateway, GATEWAY_LIMITS, type Gateway } from "../gateway/index.ts";
+import { createIdempotency, purgeIdempotency } from "../idempotency/index.ts";
+import { authenticate, identityRoutes } from "../identity/index.ts";
+import { type PeriodicJob, runPeriodicJobs } from "../jobs/index.ts";
+import {
+  createHttpProbe,
+  installationId,
+  MODEL_LIMITS,
+  type ModelsDeps,
+  modelRoutes,
+  runReconciler,
+  sweep,
+} from "../models/index.ts";
+import * as edge from "../rpc/index.ts";
+import { type Changes, hearChanges } from "./changes.ts";
+import type { Config } from "./config.ts";
+import { watchDatabase } from "./database-health.ts";
+import { gatewayControl } from "./gateway-control.ts";
+import type { Installation } from "./installation.ts";
+import { stepsFrom } from "./kill-steps.ts";
+import { type Machines, machinesOf } from "./machines.ts";
+import { serveMetrics } from "./metrics-server.ts";
+import { OPENAPI } from "./paths.ts";
+import { VERSION } from "./version.ts";
+
+export const ROLES = ["api", "gateway", "worker"] as const;
+export type RoleName = (typeof ROLES)[number];
+
+export interface Serving {
+  readonly apiUrl: string;
+  readonly gatewayUrl: string;
+  close(): Promise<void>;
+}
+
+export interface ServeOptions {
+  /** For crash tests; see kill-steps.ts. */
+  readonly killAt?: string | undefined;
+}
+
+/** How long stopping waits for answers that are under way. */
+const CLOSE_DRAIN_MS = 20_000;
+const MINUTE_MS = 60_000;
+
+/** Starts the roles; when one can't start, those that did are stopped again. */
+export async function serve(
+  installation: Installation,
+  roles: readonly RoleName[],
+  options: ServeOptions = {},
+): Promise<Serving> {
+  const { config } = installation;
+  const undo: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const steps = stepsFrom(options.killAt);
+    const stop = new AbortController();
+    const changes = hearChanges(installation);
+    undo.push(changes.close);
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const registries = [registry];
+    let gatewayUrl = config.SLIPWAY_GATEWAY_URL ?? urlOf(config.SLIPWAY_BIND, config.SLIPWAY_GATEWAY_PORT);
+    if (roles.includes("gateway")) {
+      const gateway = startGateway(installation, changes, steps);
+      undo.push(() => gateway.close({ drainMs: CLOSE_DRAIN_MS }));
+      const { port } = await gateway.listen(config.SLIPWAY_GATEWAY_PORT, config.SLIPWAY_BIND);
+      gatewayUrl = config.SLIPWAY_GATEWAY_URL ?? urlOf(config.SLIPWAY_BIND, port);
+      registries.push(gateway.registry);
+    }
+    const machines = machinesOf(config, VERSION, steps);
+    undo.push(machines.close);
+    const models = await modelsDeps(installation, machines, changes, steps, gatewayUrl);
+    let apiUrl = urlOf(config.SLIPWAY_BIND, config.SLIPWAY_PORT);
+    if (roles.includes("api")) {
+      const rpc = await startApi(installation, models, stop.signal);
+      undo.push(rpc.close);
+      apiUrl = urlOf(config.SLIPWAY_BIND, rpc.port);
+    }
+    if (roles.includes("worker")) undo.push(startWorker(installation, models));
+    if (config.SLIPWAY_METRICS_PORT !== undefined) {
+      undo.push(await serveMetrics(config.SLIPWAY_METRICS_PORT, registries));
+    }
+    undo.push(async () => stop.abort());
+    return { apiUrl, gatewayUrl, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function startGateway(installation: Installation, changes: Changes, steps: Steps): Gateway {
+  const { ctx, box, config } = installation;
+  const gatewayId = ctx.random.uuid();
+  const control = gatewayControl({
+    ctx,
+    box,
+    gatewayId,
+    currency: config.SLIPWAY_CURRENCY,
+    onChange: changes.onRoute,
+  });
+  return createGateway({
+    clock: ctx.clock,
+    random: ctx.random,
+    log: ctx.log,
+    steps,
+    gatewayId,
+    box,
+    usageLogDir: join(config.SLIPWAY_HOME, "usage"),
+    limits: GATEWAY_LIMITS,
+    control,
+    version: VERSION,
+  });
+}
+
+async function startApi(installation: Installation, models: ModelsDeps, stop: AbortSignal) {
+  const { ctx, box, config } = installation;
+  const { db } = ctx;
+  const deps = { db, edge };
+  const idempotency = createIdempotency({ box });
+  const rpc = edge.createRpcServer({
+    ctx,
+    routes: [
+      identityRoutes(deps),
+      billing.billingRoutes({ ...deps, currency: config.SLIPWAY_CURRENCY, payments: paymentsOf(config) }),
+      modelRoutes({ ...deps, models }),
+      catalogRoutes(deps),
+    ],
+    authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
+    idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
+    openApi: await readFile(OPENAPI, "utf8"),
+    version: VERSION,
+    health: watchDatabase(ctx, stop),
+  });
+  const grpcPort = config.SLIPWAY_GRPC_PORT;
+  const { port } = await rpc.listen({
+    host: config.SLIPWAY_BIND,
+    port: config.SLIPWAY_PORT,
+    ...(grpcPort === undefined ? {} : { grpcPort }),
+  });
+  return { port, close: () => rpc.close() };
+}
+
+/** Starts the loops; the returned function stops them and waits until the running passes are over. */
+function startWorker(installation: Installation, models: ModelsDeps): () => Promise<void> {
+  const { ctx } = installation;
+  const stop = new AbortController();
+  const loops = [
+    runReconciler(ctx, models, stop.signal),
+    runPeriodicJobs(ctx, periodicJobs(models), stop.signal),
+  ];
+  return async () => {
+    stop.abort();
+    await Promise.all(loops);
+  };
+}
+
+function periodicJobs(models: ModelsDeps): readonly PeriodicJob[] {
+  return [
+    {
+      name: "settle-slices",
+      everyMs: MINUTE_MS,
+      run: async (ctx) => void (await billing.settleSlices(ctx, { now: ctx.clock.now() })),
+    },
+    {
+      name: "sweep-machines",
+      everyMs: 5 * MINUTE_MS,
+      run: async (ctx) => void (await sweep(ctx, models, { now: ctx.clock.now() })),
+    },
+    {
+      name: "purge-idempotency",
+      everyMs: 60 * MINUTE_MS,
+      run: async (ctx) => void (await purgeIdempotency(ctx)),
+    },
+  ];
+}
+
+async function modelsDeps(
+  installation: Installation,
+  machines: Machines,
+  changes: Changes,
+  steps: Steps,
+  gatewayUrl: string,
+): Promise<ModelsDeps> {
+  const { config, ctx, box } = installation;
+  return {
+    drivers: [machines.local],
+    engines: machines.engines,
+    weights: machines.weights,
+    box,
+    installationId: await installationId(ctx),
+    gatewayUrl: () => gatewayUrl,
+    limits: {
+      ...MODEL_LIMITS,
+      windowMs: config.SLIPWAY_GPU_WINDOW_SECONDS * 1_000,
+      drainMaxMs: config.SLIPWAY_DRAIN_MAX_SECONDS * 1_000,
+    },
+    steps,
+    probe: createHttpProbe(),
+    billing,
+    changes: changes.models,
+  };
+}
+
+function paymentsOf(config: Config) {
+  return config.SLIPWAY_PAYMENTS === "test" ? billing.testPayments() : undefined;
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

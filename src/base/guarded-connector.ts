@@ -7,7 +7,7 @@ import { StatusError } from "./status.ts";
 /** Name resolution: every address of a host. Rejects when there is none. */
 export type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
 
-const CONNECT_MS = 10_000;
+const CONNECT_MS = 5_000;
 
 /** Judges the very addresses that the socket connects to: a name that answers differently the second time gains nothing. */
 export function guardedConnector(guard: AddressGuard, resolve: Resolve): buildConnector.connector {

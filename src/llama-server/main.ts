@@ -80,9 +80,6 @@ function fail(log: Log, thrown: unknown): never {
   process.exit(1);
 }
 
-// The library asks for a home folder; with an empty environment a user that /etc/passwd does not know has none.
-process.env.HOME ??= "/";
-
 const log = createLog({ level: "info", name: "engine" });
 process.on("uncaughtException", (error) => fail(log, error));
 main(log).then(

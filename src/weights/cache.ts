@@ -92,12 +92,16 @@ function isLocked(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ELOCKED";
 }
 
+/** So many of one blob before those of folders that are gone are looked for and forgotten. */
+const LEASES_KEPT = 64;
+
 /** Marks the blob as used now, and by the folder `holder` for as long as that exists. Call it under the store's lock. */
 export async function leaseBlob(ctx: BaseCtx, cache: Cache, key: string, holder: string): Promise<void> {
   if (holder !== "") {
     const folder = join(cache.dir, "leases", key);
     await mkdir(folder, { recursive: true });
     await writeWhole(join(folder, createHash("sha256").update(holder).digest("hex").slice(0, 32)), holder);
+    if ((await readdir(folder)).length > LEASES_KEPT) await isLeased(cache, key);
   }
   const now = ctx.clock.now();
   await utimes(blobPath(cache, key), now, now).catch(() => {});
@@ -176,17 +180,17 @@ async function listStored(ctx: BaseCtx, cache: Cache, keep: ReadonlySet<string>)
   return [...(await inFolder("blobs", JUST_USED_MS)), ...(await inFolder("partial", PARTIAL_IDLE_MS))];
 }
 
-/** True while a folder that uses the blob exists; forgets leases whose folder is gone. */
+/** True while a folder that uses the blob exists; forgets the leases of folders that are gone. */
 async function isLeased(cache: Cache, key: string): Promise<boolean> {
   const folder = join(cache.dir, "leases", key);
+  let living = 0;
   for (const name of await readdir(folder).catch(() => [])) {
     const lease = join(folder, name);
     const holder = await readFile(lease, "utf8").catch(() => "");
-    if (holder !== "" && (await stat(holder).catch(() => undefined))) return true;
-    await rm(lease, { force: true });
+    if (holder !== "" && (await stat(holder).catch(() => undefined))) living++;
+    else await rm(lease, { force: true });
   }
-  await rm(folder, { recursive: true, force: true });
-  return false;
+  return living > 0;
 }
 
 let drafts = 0;

@@ -30,6 +30,17 @@ async function bring(weights: Weights, source = "org/tiny", holder = ""): Promis
   return weights.ensure(testCtx(), { facts, hfToken: "", holder });
 }
 
+/** Promises for the moments at which a download has so many bytes. */
+function reached(...marks: number[]) {
+  const moments = new Map(marks.map((mark) => [mark, Promise.withResolvers<void>()]));
+  return {
+    at: (mark: number) => moments.get(mark)?.promise ?? Promise.resolve(),
+    onProgress: (done: number) => {
+      for (const [mark, moment] of moments) if (done >= mark) moment.resolve();
+    },
+  };
+}
+
 /** What the file host was asked for after the head was read. */
 function downloads(hub: TestHub): string[] {
   return hub.seen.filter((one) => one.on === "cdn" && !one.range.endsWith("-262143")).map((one) => one.range);
@@ -60,8 +71,11 @@ test("a broken download goes on where it broke, guarded by the version that it b
   const hub = await hubWithTiny(t);
   const { weights } = await testWeights(t, hub);
   const facts = await weights.resolve(testCtx(), { source: "org/tiny", hfToken: "" });
-  for (const cutAtByte of [200_000, 100_000, 0]) hub.fail({ on: "cdn", cutAtByte });
-  const [path] = await weights.ensure(testCtx(), { facts, hfToken: "" });
+  const had = reached(200_000, 300_000);
+  hub.fail({ on: "cdn", cutAtByte: 200_000, cutAfter: had.at(200_000) });
+  hub.fail({ on: "cdn", cutAtByte: 100_000, cutAfter: had.at(300_000) });
+  hub.fail({ on: "cdn", cutAtByte: 0 });
+  const [path] = await weights.ensure(testCtx(), { facts, hfToken: "", onProgress: had.onProgress });
   assert.deepEqual(await readFile(path ?? ""), TINY);
   assert.deepEqual(downloads(hub), ["", "bytes=200000-", "bytes=300000-", "bytes=300000-"]);
   assert.ok(hub.seen.filter((one) => one.range === "bytes=300000-").every((one) => one.ifRange !== ""));
@@ -71,9 +85,13 @@ test("what a stopped process left behind is continued by the next one", async (t
   const hub = await hubWithTiny(t);
   const { weights, cacheDir } = await testWeights(t, hub);
   const facts = await weights.resolve(testCtx(), { source: "org/tiny", hfToken: "" });
-  hub.fail({ on: "cdn", cutAtByte: 250_000 });
+  const had = reached(250_000);
+  hub.fail({ on: "cdn", cutAtByte: 250_000, cutAfter: had.at(250_000) });
   hub.fail({ on: "cdn", cutAtByte: 0, times: 20 });
-  await assert.rejects(weights.ensure(testCtx(), { facts, hfToken: "" }), reasonIs("HUB_UNREACHABLE"));
+  await assert.rejects(
+    weights.ensure(testCtx(), { facts, hfToken: "", onProgress: had.onProgress }),
+    reasonIs("HUB_UNREACHABLE"),
+  );
   const later = await startHub(t);
   later.add("org/tiny", { files: { "m.gguf": TINY } });
   const next = await testWeights(t, later, { cacheDir });
@@ -318,3 +336,12 @@ async function ensureElsewhere(t: TestContext, order: object): Promise<unknown> 
   child.stdin.end(JSON.stringify(order));
   return JSON.parse(await text(child.stdout));
 }
+
+test("leases of replicas that are gone do not pile up", async (t) => {
+  const { weights, cacheDir } = await testWeights(t, undefined);
+  const facts = await weights.resolve(testCtx(), { source: "builtin://tiny", hfToken: "" });
+  for (let replica = 0; replica < 70; replica++) {
+    await weights.ensure(testCtx(), { facts, hfToken: "", holder: join(cacheDir, `gone-${replica}`) });
+  }
+  assert.ok((await readdir(join(cacheDir, "leases", SHA))).length <= 64);
+});

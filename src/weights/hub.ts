@@ -214,19 +214,22 @@ function gated(hub: Hub, ref: RepositoryRef): StatusError {
   });
 }
 
-const ATTEMPTS_MAX = 3;
 const BACKOFF_MS = 500;
 /** A hub that asks for a longer pause is told of as unreachable, with that pause. */
 const PAUSE_MS_MAX = 10_000;
 
-/** Repeats a call that got no definite answer, a few times: someone waits for it. */
-export async function withHubRetries<T>(ctx: BaseCtx, call: () => Promise<T>): Promise<T> {
+/** Repeats a call that got no definite answer, `attemptsMax` times in all: few, since someone waits for it. */
+export async function withHubRetries<T>(
+  ctx: BaseCtx,
+  attemptsMax: number,
+  call: () => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await call();
     } catch (error) {
       const pauseMs = pauseBefore(error, attempt, PAUSE_MS_MAX);
-      if (pauseMs === undefined || attempt >= ATTEMPTS_MAX) throw error;
+      if (pauseMs === undefined || attempt >= attemptsMax) throw error;
       await ctx.clock.sleep(pauseMs, ctx.signal);
     }
   }

@@ -35,6 +35,10 @@ export async function resolveWeights(
   }
 }
 
+const ATTEMPTS_MAX = 3;
+/** With an earlier answer at hand nobody need wait long for a network that leads nowhere. */
+const ATTEMPTS_MAX_WITH_ANSWER = 2;
+
 async function askHub(
   ctx: BaseCtx,
   deps: WeightsDeps,
@@ -43,14 +47,15 @@ async function askHub(
   known: Manifest | undefined,
 ): Promise<Manifest> {
   const ref = { repo: source.repo, revision: source.revision, token: asker.token };
-  const repository = await withHubRetries(ctx, () => readRepository(ctx, deps.hub, ref));
+  const attemptsMax = known ? ATTEMPTS_MAX_WITH_ANSWER : ATTEMPTS_MAX;
+  const repository = await withHubRetries(ctx, attemptsMax, () => readRepository(ctx, deps.hub, ref));
   const picked = pickFiles(source.repo, repository.files, source.file);
   // The list of a gated repository is public, its files are not: reading one is what proves access.
   if (known && !repository.restricted && !known.restricted && known.facts.revision === repository.commit) {
     return known;
   }
   const pinned = { ...ref, revision: repository.commit };
-  const told = await withHubRetries(ctx, () => readFacts(ctx, deps, pinned, picked));
+  const told = await withHubRetries(ctx, attemptsMax, () => readFacts(ctx, deps, pinned, picked));
   const facts = { source: asker.source, revision: repository.commit, ...filesOf(picked), ...told };
   return { restricted: repository.restricted, facts };
 }

@@ -26,6 +26,8 @@ export interface HubFault {
   readonly headers?: Readonly<Record<string, string>>;
   /** Break the connection after so many bytes of the body. */
   readonly cutAtByte?: number;
+  /** But not before this: what a client has not read when a connection breaks is lost to it. */
+  readonly cutAfter?: Promise<void>;
   /** Send other bytes of the same length. */
   readonly wrongBytes?: boolean;
   /** Send the body in pieces of so many bytes, 1 ms apart. */
@@ -205,13 +207,20 @@ async function sendBody(response: ServerResponse, bytes: Buffer, fault: HubFault
   const piece = fault?.pieceBytes ?? bytes.length;
   const until = Math.min(bytes.length, cut ?? bytes.length);
   for (let at = 0; at < until && !response.destroyed; at += piece) {
-    response.write(bytes.subarray(at, Math.min(at + piece, until)));
+    await handOver(response, bytes.subarray(at, Math.min(at + piece, until)));
     if (fault?.pieceBytes) await sleep(1);
   }
   if (cut === undefined) return void response.end();
-  // What was written should arrive before the connection breaks.
-  await sleep(20);
-  response.destroy();
+  if (until === 0) response.flushHeaders();
+  await fault?.cutAfter;
+  response.socket?.end();
+}
+
+/** Resolves once the system has the bytes, or the other side is gone. */
+function handOver(response: ServerResponse, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    response.write(bytes, () => resolve());
+  });
 }
 
 function note(state: State, on: HubFault["on"], request: IncomingMessage): string {

@@ -94,6 +94,7 @@ export async function untilPhase(
   for (;;) {
     const [seen] = await driver.observe(liveCtx, [name]);
     if (seen && phases.includes(seen.phase)) return seen;
+    if (seen?.phase === "gone") throw new Error(`${name} is gone: ${seen.failure?.message}`);
     if (performance.now() > giveUpAt) {
       throw new Error(`${name} never was ${phases.join(" or ")}: ${JSON.stringify(seen)}`);
     }
@@ -101,15 +102,15 @@ export async function untilPhase(
   }
 }
 
-/** The running engine processes of a replica, found in the system's own list: their arguments name it. */
+/** The running engine processes (or stand-ins) of a replica, found in the system's own list: their arguments name it. */
 export async function enginesOf(name: ReplicaName): Promise<number[]> {
   const pids = (await readdir("/proc")).filter((entry) => /^\d+$/.test(entry));
   const found: number[] = [];
   for (const pid of pids) {
     const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
     const args = command.split("\0");
-    // The shell that became the engine has the same arguments behind its script.
-    if (args.includes(name) && args.includes(ENGINE_MAIN) && !args.includes("-c")) found.push(Number(pid));
+    // The shell that becomes the engine has the same arguments behind its script.
+    if (args.includes(name) && !args.includes("-c")) found.push(Number(pid));
   }
   return found;
 }

@@ -13,7 +13,8 @@ import { parseClaim, processTable } from "./process-table.ts";
  * What runs before the engine, in its process: it writes down who it is with O_EXCL (`set -C`), so that of all who try only one
  * becomes the engine, and no crash of ours falls between its existence and its record. The folder is the working directory:
  * one that was removed meanwhile, even if made anew, can't be written. Then it takes its limits, leaves the folder and empties
- * the environment. $1 = bound of private memory in KiB.
+ * the environment but for a home: libraries ask for one, and a user that /etc/passwd does not know has none.
+ * $1 = bound of private memory in KiB.
  */
 const LAUNCH = `umask 077
 limit=$1; shift
@@ -26,7 +27,7 @@ set -C
 set +C
 cd /
 { echo 500 > /proc/self/oom_score_adj; ulimit -d "$limit"; } 2>/dev/null
-exec /usr/bin/env -i "$@"
+exec /usr/bin/env -i HOME=/ "$@"
 `;
 /** JavaScript's own heap; weights and KV cache are native memory. */
 const HEAP_MIB = 512;

@@ -1,0 +1,22 @@
+export {
+  auditLedger,
+  type LedgerAudit,
+  readBalance,
+  readBalances,
+  readLockedBalance,
+  rebuildBalances,
+} from "./balances.ts";
+export { balanceTooLow } from "./errors.ts";
+export { captureHolds, placeHold } from "./holds.ts";
+export { type AccountKind, type Balance, type HoldPurpose, MOVEMENTS, type MovementCode } from "./model.ts";
+export { postTransfer } from "./post-transfer.ts";
+export {
+  type CaptureInput,
+  endHold,
+  type LockedHold,
+  lockHolds,
+  type PlaceInput,
+  type PostInput,
+  selectTransferIds,
+  sumOfKind,
+} from "./store.ts";

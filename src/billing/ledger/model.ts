@@ -1,0 +1,44 @@
+/** The ledger's words. The table ledger_movement says between which accounts each code moves money. */
+
+/** Every movement's stable code. */
+export const MOVEMENTS = [
+  "topup.card",
+  "credit.grant",
+  "charge.gpu",
+  "charge.tokens",
+  "refund.card",
+  "dispute.card",
+  "dispute.receivable",
+  "settle.receivable",
+  "writeoff.unfunded",
+  "writeoff.late_usage",
+] as const;
+
+export type MovementCode = (typeof MOVEMENTS)[number];
+
+export type AccountKind =
+  | "user"
+  | "receivable"
+  | "revenue.gpu"
+  | "revenue.tokens"
+  | "processor.clearing"
+  | "credit.granted"
+  | "refunds"
+  | "writeoff.unfunded"
+  | "writeoff.late_usage";
+
+export type HoldPurpose = "gpu.window" | "slice" | "refund";
+
+export interface Balance {
+  readonly currency: string;
+  /** Everything that is there, holds included. */
+  readonly totalNanos: bigint;
+  readonly heldNanos: bigint;
+  /** totalNanos − heldNanos; never below zero. */
+  readonly availableNanos: bigint;
+}
+
+/** The balance of an account that has never been used. */
+export function emptyBalance(currency: string): Balance {
+  return { currency, totalNanos: 0n, heldNanos: 0n, availableNanos: 0n };
+}

@@ -1,0 +1,23 @@
+export { gpuPrice, tokenPrice } from "./find-price.ts";
+export {
+  GPU_VERSIONS_QUERY,
+  listGpuPrices,
+  listGpuPriceVersions,
+  listTokenPrices,
+  listTokenPriceVersions,
+  tokenVersionsQuery,
+} from "./list-prices.ts";
+export {
+  type GpuPrice,
+  type GpuPriceVersion,
+  type Provider,
+  replicaNanosPerHour,
+  type TokenCounts,
+  type TokenPrice,
+  type TokenPriceVersion,
+  tokenCharge,
+  tokenSaving,
+} from "./model.ts";
+export { type NewGpuPrice, setGpuPrice } from "./set-gpu-price.ts";
+export { type NewTokenPrice, setTokenPrice } from "./set-token-price.ts";
+export { selectGpuPriceInForce, selectTokenPricesById } from "./store.ts";

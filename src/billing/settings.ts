@@ -1,0 +1,45 @@
+/** What this database's money is: one currency, and whether it is play money. main writes it at every start. */
+import { sql } from "kysely";
+import { StatusError } from "../base/status.ts";
+import { type DbCtx, withTransaction } from "../db/db.ts";
+
+export type PaymentsMode = "off" | "test";
+
+export interface BillingSettings {
+  readonly currency: string;
+  readonly payments: PaymentsMode;
+}
+
+export async function readSettings(ctx: DbCtx): Promise<BillingSettings> {
+  const { rows } = await sql<BillingSettings>`select currency, payments from billing_settings`.execute(
+    ctx.db,
+  );
+  const [row] = rows;
+  if (!row) throw StatusError.from(new Error("billing_settings is empty"));
+  return row;
+}
+
+/** Writes the settings. Throws CONFIG_INVALID when the currency would change under books that are not empty. */
+export function configureBilling(ctx: DbCtx, settings: BillingSettings): Promise<void> {
+  return withTransaction(ctx, async (tx) => {
+    const { currency, payments } = settings;
+    const now = await readSettings(tx);
+    if (now.currency === currency && now.payments === payments) return;
+    if (now.currency !== currency && (await hasMoney(tx))) {
+      throw new StatusError({
+        code: "FAILED_PRECONDITION",
+        reason: "CONFIG_INVALID",
+        message: `This database keeps its books in ${now.currency}. Set SLIPWAY_CURRENCY=${now.currency}, or use another database.`,
+      });
+    }
+    await sql`update billing_settings set currency = ${currency}, payments = ${payments}`.execute(tx.db);
+  });
+}
+
+async function hasMoney(ctx: DbCtx): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`
+    select exists (select from ledger_account) or exists (select from gpu_price) or exists (select from token_price) as found`.execute(
+    ctx.db,
+  );
+  return rows[0]?.found ?? false;
+}

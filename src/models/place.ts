@@ -109,7 +109,7 @@ function judge(offer: Offer, work: Workload, engines: readonly Engine[]): Candid
   const serving = work.weights && serve(offer, work, work.weights, hardware, engines);
   if (serving instanceof StatusError) return refuse(serving, CHECKS.length);
   if (serving && !serving.fit.fits) {
-    return refuse(tooLarge(offer, serving.fit), CHECKS.length + 1, serving.fit, serving.engine.name);
+    return refuse(tooLarge(at(offer), serving.fit), CHECKS.length + 1, serving.fit, serving.engine.name);
   }
   if (!offer.price) return refuse(noPrice(offer), CHECKS.length + 2, serving?.fit, serving?.engine.name);
   return { possible: true, place, hardware, price: offer.price, serving };
@@ -183,14 +183,15 @@ function unsupported(offer: Offer, weights: WeightsFacts): StatusError {
   return problem("WEIGHTS_UNSUPPORTED", message);
 }
 
-function tooLarge(offer: Offer, fit: Fit): StatusError {
+/** The memory plan as an error. */
+export function tooLarge(where: string, fit: Fit): StatusError {
   const needed = fit.lines.reduce((sum, line) => sum + line.bytes, 0);
   const lines = fit.lines.map((line) => `${line.item}: ${gib(line.bytes)}`).join("; ");
   const way =
     fit.contextMaxTokens > 0
       ? `The largest context that fits is ${fit.contextMaxTokens} tokens.`
       : "Not even the shortest context fits.";
-  const message = `The model needs ${gib(needed)} and ${at(offer)} has ${gib(fit.availableBytes)} for a replica (${lines}). ${way}`;
+  const message = `The model needs ${gib(needed)} and ${where} has ${gib(fit.availableBytes)} for a replica (${lines}). ${way}`;
   const metadata = {
     needed: String(needed),
     available: String(fit.availableBytes),

@@ -1,0 +1,65 @@
+import { cutPage, parsePage } from "../base/page.ts";
+import { invalidArgument } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import { ownerOf, type Principal, requireRole } from "../identity/index.ts";
+import type { ModelView } from "./model.ts";
+import type { ModelsDeps } from "./ports.ts";
+import type { ModelStatus } from "./states.ts";
+import { type ListOrder, type ModelWithSpec, selectModels } from "./store/models.ts";
+import { viewsOf } from "./view.ts";
+
+export interface ListModelsInput {
+  readonly principal: Principal;
+  /** "" for the caller's own. */
+  readonly userId: string;
+  /** Every user's; for administrators. */
+  readonly allUsers: boolean;
+  /** Empty for all. */
+  readonly statuses: readonly ModelStatus[];
+  /** `created_at`, `updated_at` or `model_name`, with ` asc` or ` desc`; "" for the newest first. */
+  readonly orderBy: string;
+  readonly pageSize: number;
+  readonly pageToken: string;
+}
+
+export interface ModelsPage {
+  readonly models: readonly ModelView[];
+  readonly nextPageToken: string;
+}
+
+/** A page of models, without their keys. Throws NOT_ALLOWED, INVALID_ARGUMENT. */
+export async function listModels(ctx: DbCtx, deps: ModelsDeps, input: ListModelsInput): Promise<ModelsPage> {
+  const { principal, statuses } = input;
+  if (input.allUsers) requireRole(principal, "ADMIN");
+  const owner = input.allUsers && input.userId === "" ? undefined : ownerOf(principal, input.userId);
+  const order = parseOrder(input.orderBy);
+  const query = JSON.stringify([owner ?? "*", [...statuses].sort(), order]);
+  const page = parsePage(input, query);
+  const rows = await selectModels(ctx, {
+    userId: owner,
+    statuses,
+    order,
+    after: page.after,
+    limit: page.size + 1,
+  });
+  const cut = cutPage(rows, page, query, (row) => [sortValue(row, order), row.model.id]);
+  return { models: await viewsOf(ctx, deps, cut.rows), nextPageToken: cut.nextPageToken };
+}
+
+const COLUMNS = { created_at: "created_at", updated_at: "updated_at", model_name: "name" } as const;
+
+function parseOrder(text: string): ListOrder {
+  const [field = "", way = "asc", ...rest] = text === "" ? ["created_at", "desc"] : text.split(" ");
+  const column = field in COLUMNS ? COLUMNS[field as keyof typeof COLUMNS] : undefined;
+  if (!column || rest.length > 0 || (way !== "asc" && way !== "desc")) {
+    const description =
+      "must be created_at, updated_at or model_name, with ` desc` after it for the reverse order";
+    throw invalidArgument([{ field: "order_by", description }]);
+  }
+  return { column, descending: way === "desc" };
+}
+
+function sortValue({ model }: ModelWithSpec, { column }: ListOrder): string {
+  if (column === "name") return model.name;
+  return (column === "created_at" ? model.createdAt : model.updatedAt).toISOString();
+}

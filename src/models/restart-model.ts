@@ -1,0 +1,96 @@
+/** Starting a model that stands still: paused ones are resumed, failed ones retried, after the same checks as a deploy. */
+import { StatusError } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import { holdFirstWindows } from "./deploy-model.ts";
+import type { Model, ModelView, Place } from "./model.ts";
+import { offersOf } from "./offers.ts";
+import { candidates, choose, type Possible } from "./place.ts";
+import type { ModelsDeps } from "./ports.ts";
+import { costOf, moneyOf, workloadOf } from "./preflight.ts";
+import type { ModelWithSpec } from "./store/models.ts";
+import { findForWish, type WishInput, wish, wrongState } from "./wish.ts";
+
+/** Throws MODEL_NOT_FOUND, MODEL_STATE unless it is paused or pausing, and what a deploy throws for place, fit and money. */
+export function resumeModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Promise<ModelView> {
+  return restart(ctx, deps, input, "Resumed.", (model) => {
+    if (model.desired !== "PAUSED")
+      throw wrongState(model, `It is ${model.status}; only a paused model can be resumed.`);
+  });
+}
+
+/** Throws MODEL_NOT_FOUND, MODEL_STATE unless it has failed, and what a deploy throws for place, fit and money. */
+export function retryModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Promise<ModelView> {
+  return restart(ctx, deps, input, "Tried again.", (model) => {
+    if (model.gaveUp === null)
+      throw wrongState(model, `It is ${model.status}; only a failed model can be retried.`);
+  });
+}
+
+async function restart(
+  ctx: DbCtx,
+  deps: ModelsDeps,
+  input: WishInput,
+  log: string,
+  requireState: (model: Model) => void,
+): Promise<ModelView> {
+  const before = await findForWish(ctx, input);
+  requireState(before.model);
+  const chosen = await rejudge(ctx, deps, before);
+  return wish(ctx, deps, input, async (tx, found) => {
+    requireState(found.model);
+    const now = tx.clock.now();
+    const model: Model = {
+      ...found.model,
+      place: chosen.place,
+      desired: "RUNNING",
+      desiredReason: "ACCEPTED",
+      desiredAt: now,
+      startNumber: found.model.startNumber + 1,
+      gaveUp: null,
+      waitingSince: now,
+    };
+    await holdFirstWindows(tx, deps, model, chosen.price);
+    const { hardware } = chosen;
+    const { engine, spec } = chosen.serving;
+    const plan = engine.plan(found.spec.weights, hardware, switchesOf(found), spec);
+    return { model, event: { type: "UPDATED", log }, plan, hardware };
+  });
+}
+
+/** Place, fit and money again. The weights are those of the deploy: a model starts again without asking its hub. */
+async function rejudge(
+  ctx: DbCtx,
+  deps: ModelsDeps,
+  found: ModelWithSpec,
+): Promise<Possible & { readonly serving: NonNullable<Possible["serving"]> }> {
+  const { model, spec } = found;
+  const offered = await offersOf(ctx, deps, spec.wanted);
+  const workload = workloadOf(
+    { wanted: spec.wanted, ...switchesOf(found), modelSpec: spec.spec },
+    spec.weights,
+  );
+  const all = candidates(offered.offers, workload, deps.engines);
+  const same = all.find((candidate) => candidate.possible && isSame(candidate.place, model.place));
+  const best = same ?? choose(all);
+  if (!best) throw offered.problem;
+  if (!best.possible) throw best.problem;
+  const money = await moneyOf(
+    ctx,
+    deps,
+    model.userId,
+    best.place,
+    costOf(deps, best.place, best.price, model.replicas),
+  );
+  const [short] = money.errors;
+  if (short) throw short;
+  if (best.serving) return { ...best, serving: best.serving };
+  throw StatusError.from(new Error("a place was judged without weights"));
+}
+
+function isSame(a: Place, b: Place): boolean {
+  return a.driver === b.driver && a.region === b.region && a.gpuType === b.gpuType;
+}
+
+function switchesOf({ spec }: ModelWithSpec) {
+  return { kvCacheEnabled: spec.kvCache, cpuOffloadingEnabled: spec.cpuOffloading };
+}

@@ -1,5 +1,5 @@
 import type { Cache } from "./cache.ts";
-import type { Hub } from "./hub.ts";
+import type { Hub } from "./hub-answers.ts";
 
 /** What the verbs of this domain work with. */
 export interface WeightsDeps {

@@ -16,7 +16,8 @@ import {
   tryLock,
   writeWhole,
 } from "./cache.ts";
-import { drain, type Hub, openFile, pauseBefore, type RepositoryRef, unreachable } from "./hub.ts";
+import { drain, openFile } from "./hub.ts";
+import { type Hub, pauseBefore, type RepositoryRef, unreachable } from "./hub-answers.ts";
 
 export interface Download {
   readonly ref: RepositoryRef;

@@ -70,9 +70,9 @@ async function bringUp(
   folder: ReplicaFolder,
   spec: ReplicaSpec,
 ): Promise<void> {
+  const removed = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, removed.signal]);
   try {
-    const removed = new AbortController();
-    const signal = AbortSignal.any([ctx.signal, removed.signal]);
     const progress = progressWriter(ctx, folder, () => removed.abort());
     const paths = await state.options.weights.ensure(
       { ...ctx, signal },
@@ -91,7 +91,7 @@ async function bringUp(
       await untilClaimed(ctx, folder, () => child.exitCode !== null || child.signalCode !== null);
     });
   } catch (error) {
-    if (ctx.signal.aborted) return;
+    if (signal.aborted) return;
     await recordFailure(ctx, folder, error);
   }
 }

@@ -1,0 +1,3 @@
+module slipway/bench/gateway/judge
+
+go 1.22

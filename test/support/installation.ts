@@ -19,8 +19,8 @@ export interface TestInstallation {
   apiUrl(): string;
   gatewayUrl(): string;
   wire: Wire;
-  /** Starts the program again on the same home, database and ports. */
-  restart(extra?: Env): Promise<void>;
+  /** Kills the program and starts it again on the same home, database and ports. */
+  restart(extra?: Env, roles?: string): Promise<void>;
 }
 
 /** Starts one; everything is gone when the test ends. */
@@ -56,7 +56,7 @@ export async function testInstallation(t: Cleanup, extra: Env = {}): Promise<Tes
     apiUrl: () => running.addresses.apiUrl,
     gatewayUrl: () => running.addresses.gatewayUrl,
     wire,
-    async restart(more = {}) {
+    async restart(more = {}, roles = "all") {
       running.child.kill("SIGKILL");
       await running.ended;
       // Endpoints that were handed out must stay good, so the ports stay.
@@ -64,7 +64,7 @@ export async function testInstallation(t: Cleanup, extra: Env = {}): Promise<Tes
         SLIPWAY_PORT: new URL(running.addresses.apiUrl).port,
         SLIPWAY_GATEWAY_PORT: new URL(running.addresses.gatewayUrl).port,
       };
-      running = await serving(t, { ...env, ...ports, ...more });
+      running = await serving(t, { ...env, ...ports, ...more }, roles);
     },
   };
 }

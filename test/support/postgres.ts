@@ -54,10 +54,17 @@ export async function testDatabase(
   return { db: database.db, pool: database.pool, url };
 }
 
+/** Stops the cluster that this process started; the test runner does it by itself, a bench calls it. */
+export async function stopTestCluster(): Promise<void> {
+  const stopNow = stop;
+  stop = undefined;
+  await stopNow?.();
+}
+
 type UrlOf = (database: string) => string;
 let shared: Promise<UrlOf> | undefined;
 let stop: (() => Promise<void>) | undefined;
-after(() => stop?.());
+after(stopTestCluster);
 
 function cluster(): Promise<UrlOf> {
   shared ??= startCluster();

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import pg from "pg";
+import { STEPS } from "../../src/base/steps.ts";
+import { at, type Json, list, must, text } from "../../src/main/quickstart/wire.ts";
+import {
+  getModel,
+  type TestInstallation,
+  testInstallation,
+  tinyModel,
+  waitFor,
+} from "../support/installation.ts";
+
+/** A step is reached within the longest pace of the loops that lead to it: metering is the slowest, by the probe interval. */
+const DEATH_TIMEOUT_MS = 60_000;
+const POLL_MS = 50;
+
+/** What a user does again when it failed without an answer: with the same Idempotency-Key, until there is one. */
+async function until<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + DEATH_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+}
+
+/** Deploys, answers (by the owner's key and by the catalogue), lives for a while, pauses, resumes and goes. */
+async function life(on: TestInstallation, name: string): Promise<void> {
+  const { userToken: token, adminToken, userKey } = on.people;
+  const deploy = () =>
+    on.wire({
+      method: "POST",
+      path: "/v1/models",
+      token,
+      body: tinyModel(name),
+      idempotencyKey: `deploy-${name}`,
+    });
+  const modelId = must(await until(deploy), "model", "modelId");
+  const model = await until(() => waitFor(on, modelId, "RUNNING"));
+  await until(() => ask(must(model, "endpoint"), must(model, "apiKey"), must(model, "servedName")));
+  await until(() => publishAs(on, modelId, name, adminToken));
+  await until(() => ask(`${on.gatewayUrl()}/v1`, userKey, name));
+  await until(() => metered(on, modelId));
+  await until(() => verb(on, modelId, "pause"));
+  await until(() => waitFor(on, modelId, "PAUSED"));
+  await until(() => verb(on, modelId, "resume"));
+  await until(() => waitFor(on, modelId, "RUNNING"));
+  await until(async () => {
+    const answer = await on.wire({ method: "DELETE", path: `/v1/models/${modelId}`, token }).catch(gone);
+    if (answer !== undefined) throw new Error("still going");
+  });
+}
+
+async function gone(error: unknown): Promise<Json | undefined> {
+  if (error instanceof Error && "status" in error && error.status === 404) return undefined;
+  throw error;
+}
+
+async function verb(on: TestInstallation, modelId: string, name: "pause" | "resume"): Promise<void> {
+  const want = name === "pause" ? /PAUS/ : /PENDING|PROVISIONING|LOADING|RUNNING/;
+  const status = text(at(await getModel(on, modelId), "model", "status"));
+  if (want.test(status)) return;
+  const path = `/v1/models/${modelId}:${name}`;
+  await on.wire({ method: "POST", path, token: on.people.userToken, body: {} });
+}
+
+async function publishAs(
+  on: TestInstallation,
+  modelId: string,
+  servedName: string,
+  token: string,
+): Promise<void> {
+  const price = (nanos: number) => ({ currencyCode: "USD", units: "0", nanos });
+  const known = await on.wire({ method: "GET", path: "/v1/catalog?pageSize=1000", token });
+  if (list(at(known, "entries")).some((entry) => text(at(entry, "servedName")) === servedName)) return;
+  await on.wire({
+    method: "POST",
+    path: "/v1/admin/catalog",
+    token,
+    body: {
+      servedName,
+      modelId,
+      inputPricePerMillion: price(100_000_000),
+      cachedPricePerMillion: price(0),
+      outputPricePerMillion: price(400_000_000),
+      ownerAgreed: true,
+    },
+  });
+}
+
+async function ask(baseUrl: string, key: string, model: string): Promise<void> {
+  const answer = await fetch(`${baseUrl}/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({ model, messages: [{ role: "user", content: "the first people" }], max_tokens: 8 }),
+  });
+  const body = await answer.text();
+  if (!answer.ok) throw new Error(`${answer.status} ${body}`);
+  assert.ok(text(at(JSON.parse(body) as Json, "choices", 0, "message", "content")).length > 0);
+}
+
+/** Waits until some of the running window's time is metered. */
+async function metered(on: TestInstallation, modelId: string): Promise<void> {
+  const { rows } = await query(
+    on,
+    "select coalesce(sum(w.charged_ms), 0)::bigint as ms from gpu_window w join model m on m.deployment_id = w.deployment_id where m.id = $1",
+    [modelId],
+  );
+  if (Number(at(rows[0] ?? null, "ms")) <= 0) throw new Error("nothing metered yet");
+}
+
+async function query(on: TestInstallation, sql: string, values: unknown[] = []): Promise<{ rows: Json[] }> {
+  const client = new pg.Client({ connectionString: on.databaseUrl });
+  await client.connect();
+  try {
+    const { rows } = await client.query(sql, values);
+    return {
+      rows: JSON.parse(
+        JSON.stringify(rows, (_, value) => (typeof value === "bigint" ? String(value) : value)),
+      ),
+    };
+  } finally {
+    await client.end();
+  }
+}
+
+async function enginesOf(home: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)("ps", ["-eo", "args"]);
+  return stdout.split("\n").filter((line) => line.includes("llama-server") && line.includes(home));
+}
+
+/** What must be true when everything that was begun has ended, whatever died meanwhile. */
+async function settled(on: TestInstallation): Promise<void> {
+  const token = on.people.userToken;
+  await until(async () => {
+    const balance = await on.wire({ method: "GET", path: "/v1/billing/balance", token });
+    const held = at(balance, "held");
+    // A killed gateway's slices stay held until the ledger settles them; GPU holds end with their machines.
+    const open = await query(
+      on,
+      "select count(*)::int as n from hold h join gpu_window w on w.hold_id = h.id where h.state = 'placed'",
+    );
+    assert.equal(at(open.rows[0] ?? null, "n"), 0, `GPU holds are ended: ${JSON.stringify(held)}`);
+  });
+  assert.deepEqual(await enginesOf(on.home), [], "no engine is left");
+  const sums = await query(
+    on,
+    "select currency, sum(amount_nanos)::text as sum from entry group by currency",
+  );
+  for (const row of sums.rows) assert.equal(text(at(row, "sum")), "0", "entries sum to zero");
+}
+
+test("a kill -9 at any named step leaves no model stuck, no engine behind, and no charge lost or doubled", async (t) => {
+  const on = await testInstallation(t);
+  for (const [index, step] of STEPS.entries()) {
+    await t.test(step, async () => {
+      await on.restart({ SLIPWAY_KILL_AT: step });
+      const dying = on.program();
+      let restarted = false;
+      const back = dying.ended.then(async (how) => {
+        assert.equal(how, "SIGKILL", dying.output().slice(-2_000));
+        await on.restart();
+        restarted = true;
+      });
+      await life(on, `life-${index}`);
+      await Promise.race([back, new Promise((resolve) => setTimeout(resolve, DEATH_TIMEOUT_MS))]);
+      assert.ok(restarted, `${step} was reached`);
+      await settled(on);
+    });
+  }
+});

@@ -7,15 +7,19 @@ import { StatusError } from "../base/status.ts";
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
 const seconds = (fallback: number, min: number, max: number) =>
   z.coerce.number().int().min(min).max(max).default(fallback);
-const list = z
-  .string()
-  .default("")
-  .transform((text) =>
-    text
-      .split(/[,:]/)
-      .map((part) => part.trim())
-      .filter((part) => part !== ""),
-  );
+const split = (separator: RegExp) =>
+  z
+    .string()
+    .default("")
+    .transform((text) =>
+      text
+        .split(separator)
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
+    );
+const paths = split(/[,:]/);
+/** Hosts may have ports, and ranges colons: commas alone part them. */
+const hosts = split(/,/);
 
 export const settings = z.object({
   SLIPWAY_HOME: z
@@ -71,13 +75,13 @@ export const settings = z.object({
     .optional()
     .describe("What `npm start` deploys first: a hub id, a file below an allowed folder, or builtin://tiny."),
   HF_ENDPOINT: z.url().default("https://huggingface.co").describe("Hub to fetch weights from."),
-  SLIPWAY_WEIGHTS_DIRS: list.describe("Folders that file:// weights may lie in, separated by colons."),
+  SLIPWAY_WEIGHTS_DIRS: paths.describe("Folders that file:// weights may lie in, separated by colons."),
   SLIPWAY_WEIGHTS_CACHE_GIB: z.coerce
     .number()
     .min(1)
     .default(100)
     .describe("Bound of the shared weights cache."),
-  SLIPWAY_HUB_HOSTS: list.describe(
+  SLIPWAY_HUB_HOSTS: hosts.describe(
     "Hosts besides the hub itself that may be reached without https or at private addresses.",
   ),
   SLIPWAY_REGION: z

@@ -1,6 +1,6 @@
 /** Weights, engines and drivers of this installation, from its configuration. */
 import { join } from "node:path";
-import { type GuardedClient, createGuardedClient } from "../base/guarded-client.ts";
+import { createGuardedClient, type GuardedClient } from "../base/guarded-client.ts";
 import type { Steps } from "../base/steps.ts";
 import { llamaCpp, tinyGguf } from "../engines/llama-cpp/index.ts";
 import { type LocalDriver, localDriver } from "../providers/local/index.ts";
@@ -50,5 +50,8 @@ export function machinesOf(config: Config, version: string, steps: Steps): Machi
 /** The operator chose the hub, so its host is allowed wherever it lies; what it redirects to must be public or listed. */
 function hubClient(config: Config, version: string): GuardedClient {
   const hub = new URL(config.HF_ENDPOINT).host;
-  return createGuardedClient({ allowed: [hub, ...config.SLIPWAY_HUB_HOSTS], userAgent: `slipway/${version}` });
+  return createGuardedClient({
+    allowed: [hub, ...config.SLIPWAY_HUB_HOSTS],
+    userAgent: `slipway/${version}`,
+  });
 }

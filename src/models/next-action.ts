@@ -261,7 +261,8 @@ function steadyAt(attempt: Attempt, at: number, limits: ModelLimits): number {
   if (attempt.windowEndsAt === null || attempt.nextHeld) return probe;
   const latest = latestHold(attempt.windowEndsAt, limits).getTime();
   const ahead = latest - limits.holdAheadMs;
-  return Math.min(probe, at < ahead ? ahead : Math.max(latest, at + limits.probeRetryMs));
+  if (at < ahead) return Math.min(probe, ahead);
+  return Math.min(probe, at < latest ? latest : at + limits.probeRetryMs);
 }
 
 /** Quick at first, slower with age: an engine that starts in a second is seen at once, one that takes an hour costs little. */

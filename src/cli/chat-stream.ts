@@ -1,7 +1,7 @@
 /** One answer of a model over the OpenAI surface, as it is streamed. */
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { z } from "zod";
-import { CODES, type Code, HTTP_STATUS } from "../base/status.ts";
+import type { Code } from "../base/status.ts";
 import type { ChatTarget } from "./chat-target.ts";
 import { type Failure, GatewayError, NetworkError, retryAfterHeader } from "./failure.ts";
 import type { CliIo } from "./io.ts";
@@ -141,19 +141,22 @@ function usageOf(usage: NonNullable<z.infer<typeof chunkShape>["usage"]>): Usage
 }
 
 const errorShape = z.object({
-  error: z.object({ message: z.string(), code: z.union([z.string(), z.number()]).nullish() }),
+  error: z.object({
+    message: z.string(),
+    code: z.union([z.string(), z.number()]).nullish(),
+    metadata: z.record(z.string(), z.string()).optional(),
+  }),
 });
 
 function refusal(response: Response, body: string): Failure {
   const parsed = errorShape.safeParse(parseJson(body));
-  const code = codeOf(response.status);
   const known = parsed.success ? parsed.data.error : undefined;
   return {
-    code,
+    code: CODE_BY_STATUS[response.status] ?? "UNKNOWN",
     reason: typeof known?.code === "string" ? known.code.toUpperCase() : "",
     message: known?.message ?? `The gateway answered with status ${response.status}.`,
     violations: [],
-    metadata: {},
+    metadata: known?.metadata ?? {},
     retryAfterMs: retryAfterHeader(response.headers),
     requestId: response.headers.get("slipway-request-id") ?? "",
   };
@@ -172,13 +175,23 @@ function midStream(message: string, code: string, requestId: string): Failure {
   };
 }
 
-/** The code whose HTTP status this is. The OpenAI surface says 402 for money and 409 or 503 for a model that is not ready. */
-function codeOf(status: number): Code {
-  if (status === 402) return "FAILED_PRECONDITION";
-  if (status === 409) return "UNAVAILABLE";
-  const names = Object.keys(CODES).filter((name): name is Code => name in CODES);
-  return names.find((name) => name !== "OK" && HTTP_STATUS[name] === status) ?? "UNKNOWN";
-}
+/** What a status of the OpenAI surface means: 402 is money, 409 and 503 are a model that is not ready. */
+const CODE_BY_STATUS: Readonly<Record<number, Code>> = {
+  400: "INVALID_ARGUMENT",
+  401: "UNAUTHENTICATED",
+  402: "FAILED_PRECONDITION",
+  403: "PERMISSION_DENIED",
+  404: "NOT_FOUND",
+  405: "UNIMPLEMENTED",
+  409: "UNAVAILABLE",
+  413: "INVALID_ARGUMENT",
+  415: "INVALID_ARGUMENT",
+  429: "RESOURCE_EXHAUSTED",
+  500: "INTERNAL",
+  502: "UNAVAILABLE",
+  503: "UNAVAILABLE",
+  504: "DEADLINE_EXCEEDED",
+};
 
 interface IdleTimer {
   (): void;

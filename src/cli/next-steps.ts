@@ -29,6 +29,11 @@ const BY_REASON: Readonly<Record<string, string>> = {
   PLACE_UNKNOWN: "`slipway preflight …` lists every place and why it is possible or not.",
   PLACE_UNAVAILABLE: "`slipway preflight …` lists every place and why it is possible or not.",
   CAPACITY_SHORT: "`slipway preflight …` lists every place and why it is possible or not.",
+  // the gateway's own words
+  INSUFFICIENT_BALANCE: "Top up with `slipway topup <amount>`, or ask an administrator for credit.",
+  INVALID_API_KEY: "Set SLIPWAY_API_KEY to a key that `slipway keys create` made.",
+  EXPIRED_API_KEY: "Make another key with `slipway keys create`.",
+  MODEL_NOT_SERVING: "`slipway models get <model>` shows its state and what can follow.",
   UNREACHABLE:
     "Is it running? Start it with `slipway serve`, or name another with --api-url or SLIPWAY_API_URL.",
 };

@@ -1,6 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient } from "@connectrpc/connect";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { EXIT } from "./exit-codes.ts";
 import { failureOf } from "./failure.ts";
 import type { CliIo } from "./io.ts";
 import { type Output, outputOf, tellFailure } from "./output.ts";
@@ -46,26 +47,37 @@ export function withCommonOptions(command: Command): Command {
     .option("--timeout <seconds>", "longest wait for the control plane", parseSeconds, TIMEOUT_DEFAULT_S);
 }
 
-/** Runs a command: settings, work, and on failure its words and exit status. */
+/** Runs a command: settings, work, and on failure its words and exit status. `work` may return an exit status of its own. */
 export async function run(
   io: CliIo,
   options: CommonOptions,
-  work: (session: Session) => Promise<void>,
+  work: (session: Session) => Promise<number> | Promise<void>,
   sessionOptions: SessionOptions = {},
 ): Promise<void> {
   const progress = progressOf(io);
-  try {
+  const status = await statusOf(io, options, progress, async () => {
     const settings = await resolveSettings(io, options, sessionOptions.capacity ?? "user");
     if (sessionOptions.tokenless !== true) requireToken(settings);
-    await work(sessionOf(io, options, settings, progress));
-    progress.end();
+    return (await work(sessionOf(io, options, settings, progress))) ?? EXIT.OK;
+  });
+  if (status !== EXIT.OK) io.exit(status);
+}
+
+async function statusOf(
+  io: CliIo,
+  options: CommonOptions,
+  progress: Progress,
+  work: () => Promise<number>,
+): Promise<number> {
+  try {
+    return await work();
   } catch (thrown) {
     progress.end();
     const failure = failureOf(thrown);
-    const told = io.interrupted.aborted
-      ? { ...failure, code: "CANCELLED" as const, message: "Interrupted." }
-      : failure;
-    io.exit(tellFailure(io, options.output, told));
+    const interrupted = { ...failure, code: "CANCELLED", message: "Interrupted." } as const;
+    return tellFailure(io, options.output, io.interrupted.aborted ? interrupted : failure);
+  } finally {
+    progress.end();
   }
 }
 

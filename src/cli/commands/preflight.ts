@@ -12,7 +12,7 @@ import {
   type TimeVerdict,
 } from "../../../gen/slipway/model/v1/preflight_service_pb.js";
 import { CloudProvider } from "../../../gen/tensormesh/common/v1/cloud_provider_pb.js";
-import { exitStatusOf } from "../exit-codes.ts";
+import { EXIT, exitStatusOf } from "../exit-codes.ts";
 import { codeName } from "../failure.ts";
 import { bytes, duration, money } from "../human.ts";
 import type { CliIo } from "../io.ts";
@@ -33,14 +33,14 @@ async function preflight(
   session: Session,
   weights: string | undefined,
   options: DeployOptions,
-): Promise<void> {
+): Promise<number> {
   const deploy = await deployRequest(session.io, weights, options);
   const answer = await session.client(PreflightService).preflightModel({ deploy });
   session.output.message(PreflightModelResponseSchema, answer, () => textOf(answer));
   // The verdict is the command's result: scripts read it from the exit status, as of the deploy itself.
   const [first] = answer.problems;
-  if (!answer.ok)
-    session.io.exit(exitStatusOf(first === undefined ? "FAILED_PRECONDITION" : codeName(first.code)));
+  if (answer.ok) return EXIT.OK;
+  return exitStatusOf(first === undefined ? "FAILED_PRECONDITION" : codeName(first.code));
 }
 
 function textOf(answer: PreflightModelResponse): string {

@@ -59,6 +59,8 @@ export interface RunOptions {
   readonly clock?: Clock;
   /** Hears what is written to stdout while the command runs. */
   readonly onOutput?: (text: string) => void;
+  /** Called when a question is put on stderr. */
+  readonly onPrompt?: () => void;
   /** Secrets are meant to be in this one's output. */
   readonly showsSecrets?: boolean;
 }
@@ -89,7 +91,9 @@ export async function cli(t: Cleanup, env: Readonly<Record<string, string>> = {}
     installationDir,
     async run(args, options = {}) {
       const stdout = collector(options.onOutput);
-      const stderr = collector();
+      const stderr = collector((text) => {
+        if (text.endsWith("> ")) options.onPrompt?.();
+      });
       if (options.isTty?.stderr) Object.assign(stderr.stream, { isTTY: true, columns: 120 });
       const io: CliIo = {
         stdin: typeof options.stdin === "object" ? options.stdin : Readable.from([options.stdin ?? ""]),
@@ -174,7 +178,12 @@ export async function controlPlane(
     health: () => ({ ok: true, facts: {} }),
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
-  t.after(() => server.close());
+  t.after(async () => {
+    const closed = server.close();
+    // A client may have opened a connection and never asked on it; the server would wait for it.
+    server.app.server.closeAllConnections();
+    await closed;
+  });
   const url = `http://127.0.0.1:${port}`;
   return { url, env: { SLIPWAY_API_URL: url, SLIPWAY_TOKEN: USER_TOKEN } };
 }

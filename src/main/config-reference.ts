@@ -1,11 +1,16 @@
 import { z } from "zod";
 import { settings } from "./config.ts";
 
+/** Defaults that depend on the machine, in words, so that the reference is the same everywhere. */
+const COMPUTED: Readonly<Record<string, string>> = {
+  SLIPWAY_REPLICA_MEMORY_GIB: "half of the machine's memory",
+};
+
 /** The configuration reference as a Markdown table, from the schema itself. */
 export function configReference(): string {
   const rows = Object.entries(settings.shape).map(([name, schema]) => {
     const described = schema instanceof z.ZodType ? (schema.description ?? "") : "";
-    return `| \`${name}\` | ${fallbackOf(schema)} | ${described} |`;
+    return `| \`${name}\` | ${COMPUTED[name] ?? fallbackOf(schema)} | ${described} |`;
   });
   return ["| variable | default | what it does |", "|---|---|---|", ...rows].join("\n");
 }

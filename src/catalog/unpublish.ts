@@ -1,0 +1,32 @@
+import { StatusError } from "../base/status.ts";
+import { type DbCtx, notify, withTransaction } from "../db/db.ts";
+import { type Principal, requireRole } from "../identity/index.ts";
+import { findModel, noteModelEvent, ROUTES_CHANNEL } from "../models/index.ts";
+import { deleteEntry } from "./store.ts";
+
+/** Takes a name out of the catalogue; the deployment and the prices' versions stay. Throws NOT_ALLOWED, MODEL_NOT_FOUND. */
+export function unpublish(
+  ctx: DbCtx,
+  input: { readonly principal: Principal; readonly servedName: string },
+): Promise<void> {
+  requireRole(input.principal, "ADMIN");
+  return withTransaction(ctx, async (tx) => {
+    const entry = await deleteEntry(tx, input.servedName);
+    if (!entry) throw notInCatalog(input.servedName);
+    const { modelId, servedName } = entry;
+    // The deployment may be gone since; then nobody is left to be told.
+    if (await findModel(tx, modelId)) {
+      const event = { type: "UPDATED" as const, log: `Taken out of the catalogue as ${servedName}.` };
+      await noteModelEvent(tx, { modelId, event });
+    }
+    await notify(tx, ROUTES_CHANNEL, `model:${modelId}`);
+  });
+}
+
+function notInCatalog(servedName: string): StatusError {
+  return new StatusError({
+    code: "NOT_FOUND",
+    reason: "MODEL_NOT_FOUND",
+    message: `The catalogue has no ${servedName}.`,
+  });
+}

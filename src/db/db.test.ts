@@ -32,11 +32,13 @@ test("a transaction that fails leaves nothing behind, and a deadlocked one is ru
     /stop/,
   );
   let runs = 0;
+  // Each takes its first seat and waits until the other has one too: then neither can have its second.
+  const bothHaveOne = Promise.withResolvers<void>();
   const take = (first: number, second: number) =>
     withTransaction(ctx, async (tx) => {
-      runs++;
       await sql`update seat set taken = taken + 1 where id = ${first}`.execute(tx.db);
-      await systemClock.sleep(50);
+      if (++runs === 2) bothHaveOne.resolve();
+      await bothHaveOne.promise;
       await sql`update seat set taken = taken + 1 where id = ${second}`.execute(tx.db);
     });
   await Promise.all([take(1, 2), take(2, 1)]);

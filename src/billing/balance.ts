@@ -1,0 +1,102 @@
+/** A user's money, how long it lasts, and whether it suffices. */
+import { StatusError } from "../base/status.ts";
+import type { DbCtx } from "../db/db.ts";
+import { type Balance, balanceTooLow, readBalance, readBalances } from "./ledger/index.ts";
+import { burnOf } from "./metering/index.ts";
+import {
+  cardExpired,
+  cardMissing,
+  currencyMismatch,
+  hasTestMoney,
+  isExpired,
+  listCards,
+} from "./payments/index.ts";
+import { type BillingSettings, readSettings } from "./settings.ts";
+
+/** What the user has, in the installation's currency; zero before the first movement. */
+export async function balanceOf(ctx: DbCtx, userId: string): Promise<Balance> {
+  return readBalance(ctx, userId, (await readSettings(ctx)).currency);
+}
+
+/** Balances of several users, in the order asked for. */
+export async function balancesOf(ctx: DbCtx, userIds: readonly string[]): Promise<readonly Balance[]> {
+  return readBalances(ctx, userIds, (await readSettings(ctx)).currency);
+}
+
+export interface Runway {
+  /** What open windows cost an hour. */
+  readonly burnNanosPerHour: bigint;
+  /** How long the available money lasts at that; null when nothing is burnt. */
+  readonly runwaySeconds: number | null;
+}
+
+export async function runwayOf(ctx: DbCtx, userId: string, balance: Balance): Promise<Runway> {
+  const burnNanosPerHour = await burnOf(ctx, userId);
+  const runwaySeconds =
+    burnNanosPerHour === 0n ? null : Number((balance.availableNanos * 3_600n) / burnNanosPerHour);
+  return { burnNanosPerHour, runwaySeconds };
+}
+
+export interface MoneyQuestion {
+  readonly userId: string;
+  /** What would be held. */
+  readonly holdNanos: bigint;
+  readonly currency: string;
+  /** Test money pays for local places only. */
+  readonly placeKind: "local" | "cloud";
+}
+
+export interface MoneyVerdict extends Runway {
+  readonly ok: boolean;
+  readonly balance: Balance;
+  /** "ok" also where the installation takes no payments: no card could be had. */
+  readonly card: "ok" | "missing" | "expired";
+  /** BALANCE_TOO_LOW, CARD_MISSING, CARD_EXPIRED, TEST_MONEY_REFUSED, CURRENCY_MISMATCH: all that apply. */
+  readonly errors: readonly StatusError[];
+}
+
+/** Whether the user's money and cards suffice for something that holds `holdNanos`. Moves nothing. */
+export async function moneyVerdict(ctx: DbCtx, question: MoneyQuestion): Promise<MoneyVerdict> {
+  const settings = await readSettings(ctx);
+  const balance = await readBalance(ctx, question.userId, settings.currency);
+  const card = await cardState(ctx, question.userId, settings);
+  const errors = [
+    ...moneyErrors(question, balance),
+    ...(card === "missing" ? [cardMissing()] : card === "expired" ? [cardExpired()] : []),
+    ...(question.placeKind === "cloud" && (await hasTestMoney(ctx, question.userId)) ? [testMoney()] : []),
+  ];
+  return {
+    ok: errors.length === 0,
+    balance,
+    card,
+    errors,
+    ...(await runwayOf(ctx, question.userId, balance)),
+  };
+}
+
+function moneyErrors(question: MoneyQuestion, balance: Balance): readonly StatusError[] {
+  const { holdNanos: neededNanos, currency } = question;
+  if (currency !== balance.currency) return [currencyMismatch(balance.currency)];
+  const { availableNanos } = balance;
+  return availableNanos < neededNanos ? [balanceTooLow({ neededNanos, availableNanos, currency })] : [];
+}
+
+async function cardState(
+  ctx: DbCtx,
+  userId: string,
+  settings: BillingSettings,
+): Promise<MoneyVerdict["card"]> {
+  if (settings.payments === "off") return "ok";
+  const cards = await listCards(ctx, userId);
+  if (cards.length === 0) return "missing";
+  const now = ctx.clock.now();
+  return cards.some((card) => !isExpired(card, now)) ? "ok" : "expired";
+}
+
+function testMoney(): StatusError {
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "TEST_MONEY_REFUSED",
+    message: "Test money pays for places on this machine only. Choose a local region.",
+  });
+}

@@ -1,0 +1,58 @@
+export {
+  balanceOf,
+  balancesOf,
+  type MoneyQuestion,
+  type MoneyVerdict,
+  moneyVerdict,
+  type Runway,
+  runwayOf,
+} from "./balance.ts";
+export { type CreditInput, grantCredit } from "./grant-credit.ts";
+export { auditLedger, type Balance, type LedgerAudit, rebuildBalances } from "./ledger/index.ts";
+export {
+  closeSlice,
+  endSlot,
+  ensureWindowHeld,
+  holdNextWindow,
+  ingestUsage,
+  type LeaseInput,
+  leaseSlice,
+  meterProbe,
+  meterProbes,
+  recallSlices,
+  type Slice,
+  type SlotTime,
+  settleSlices,
+  slotTime,
+  type UsageRecord,
+  type WindowInput,
+} from "./metering/index.ts";
+export {
+  attachCard,
+  type Card,
+  type CardOnFile,
+  detachCard,
+  listCards,
+  type Payment,
+  type PaymentOutcome,
+  type PaymentProcessor,
+  resumePayments,
+  setDefaultCard,
+  type TopUpInput,
+  testPayments,
+  topUp,
+} from "./payments/index.ts";
+export {
+  type GpuPrice,
+  type GpuPriceVersion,
+  gpuPrice,
+  type NewGpuPrice,
+  type NewTokenPrice,
+  type Provider,
+  replicaNanosPerHour,
+  setGpuPrice,
+  setTokenPrice,
+  type TokenPriceVersion,
+  tokenPrice,
+} from "./pricing/index.ts";
+export { type BillingSettings, configureBilling, type PaymentsMode, readSettings } from "./settings.ts";

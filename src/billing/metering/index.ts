@@ -1,0 +1,15 @@
+export {
+  endSlot,
+  ensureWindowHeld,
+  holdNextWindow,
+  meterProbe,
+  meterProbes,
+  slotTime,
+  type WindowInput,
+} from "./gpu-time.ts";
+export { ingestUsage } from "./ingest-usage.ts";
+export type { Slice } from "./slice-store.ts";
+export { closeSlice, type LeaseInput, leaseSlice, recallSlices, settleSlices } from "./slices.ts";
+export { PROBE_GAP_MAX_MS, type SlotTime } from "./slot.ts";
+export { burnOf } from "./slot-store.ts";
+export type { UsageRecord } from "./usage.ts";

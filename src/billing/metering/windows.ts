@@ -1,0 +1,150 @@
+/** Holding, opening and closing windows of GPU time: where the clock's rules meet the ledger. */
+import { nanosForDuration } from "../../base/money.ts";
+import type { TxCtx } from "../../db/db.ts";
+import { captureHolds, endHold, placeHold, postTransfer } from "../ledger/index.ts";
+import { type GpuPrice, replicaNanosPerHour } from "../pricing/index.ts";
+import type { ClockStep, Slot } from "./slot.ts";
+import { closeWindow, type GpuWindow, insertWindow, openWindow } from "./slot-store.ts";
+
+type Windows = ReadonlyMap<string, GpuWindow>;
+
+/** Reserves a whole window at `price`, after the open one or as the first. Throws BALANCE_TOO_LOW. */
+export async function holdWindow(tx: TxCtx, slot: Slot, price: GpuPrice, now: Date): Promise<Slot> {
+  const window: GpuWindow = {
+    windowId: tx.random.uuid(),
+    holdId: tx.random.uuid(),
+    priceVersionId: price.versionId,
+    nanosPerHour: replicaNanosPerHour(price, slot.gpuCount),
+    gpuCount: slot.gpuCount,
+  };
+  await placeHold(tx, {
+    holdId: window.holdId,
+    key: `gpu:${window.windowId}`,
+    purpose: "gpu.window",
+    ownerId: slot.userId,
+    money: { currency: slot.currency, nanos: wholeWindow(window, slot.windowMs) },
+    at: now,
+    expiresAt: null,
+  });
+  const numbered = { ...slot, windowNo: slot.windowNo + 1 };
+  await insertWindow(tx, numbered, window, now);
+  if (slot.state === "open") return { ...numbered, nextWindowId: window.windowId };
+  return {
+    ...numbered,
+    state: "held",
+    windowId: window.windowId,
+    windowEndsAt: null,
+    nanosPerHour: window.nanosPerHour,
+  };
+}
+
+/** Rounded up: windows are charged by differences of a floored sum, which may come to one nano more than a single floor. */
+function wholeWindow(window: GpuWindow, windowMs: number): bigint {
+  const exact = window.nanosPerHour * BigInt(windowMs);
+  const floor = nanosForDuration(window.nanosPerHour, BigInt(windowMs));
+  return exact % 3_600_000n === 0n ? floor : floor + 1n;
+}
+
+/** Gives back what is held and was not opened: the held window, or the one after the open one. */
+export async function releaseHeld(tx: TxCtx, slot: Slot, windows: Windows, at: Date): Promise<Slot> {
+  const windowId = slot.state === "held" ? slot.windowId : slot.nextWindowId;
+  const window = windowId === null ? undefined : windows.get(windowId);
+  if (!window) return slot;
+  await endHold(tx, { holdId: window.holdId, state: "released", at });
+  await closeWindow(tx, window.windowId, {
+    state: "released",
+    at,
+    chargedMs: 0n,
+    nanos: 0n,
+    transferId: null,
+  });
+  return slot.state === "held" ? { ...slot, state: "none", windowId: null } : { ...slot, nextWindowId: null };
+}
+
+/** Does what a probe or an end concluded, in order. */
+export async function applySteps(
+  tx: TxCtx,
+  slot: Slot,
+  windows: Windows,
+  steps: readonly ClockStep[],
+): Promise<Slot> {
+  let now = slot;
+  for (const step of steps) now = await applyStep(tx, now, windows, step);
+  return now;
+}
+
+async function applyStep(tx: TxCtx, slot: Slot, windows: Windows, step: ClockStep): Promise<Slot> {
+  switch (step.kind) {
+    case "add":
+      return { ...slot, openMs: slot.openMs + BigInt(step.ms) };
+    case "open":
+      return open(tx, slot, windows, step.startsAt);
+    case "close":
+      return captureOpen(tx, slot, windows, step.at);
+    case "unfunded":
+      return writeOff(tx, slot, step);
+  }
+}
+
+async function open(tx: TxCtx, slot: Slot, windows: Windows, startsAt: Date): Promise<Slot> {
+  const windowId = slot.windowId ?? slot.nextWindowId;
+  const window = windowId === null ? undefined : windows.get(windowId);
+  if (!window) return slot;
+  const endsAt = new Date(startsAt.getTime() + slot.windowMs);
+  await openWindow(tx, window.windowId, { startsAt, endsAt });
+  return {
+    ...slot,
+    state: "open",
+    windowId: window.windowId,
+    windowEndsAt: endsAt,
+    nextWindowId: null,
+    nanosPerHour: window.nanosPerHour,
+    priceVersionId: window.priceVersionId,
+    priceMs: window.priceVersionId === slot.priceVersionId ? slot.priceMs : 0n,
+  };
+}
+
+/** Captures the open window by the millisecond and gives back the rest. The window after it stays held. */
+export async function captureOpen(tx: TxCtx, slot: Slot, windows: Windows, at: Date): Promise<Slot> {
+  const window = slot.windowId === null ? undefined : windows.get(slot.windowId);
+  if (slot.state !== "open" || !window) return slot;
+  const priceMs = slot.priceMs + slot.openMs;
+  const nanos =
+    nanosForDuration(window.nanosPerHour, priceMs) - nanosForDuration(window.nanosPerHour, slot.priceMs);
+  const [transferId = null] = await captureHolds(tx, [
+    { holdId: window.holdId, key: `gpu:${window.windowId}`, code: "charge.gpu", nanos, ends: true, at },
+  ]);
+  await closeWindow(tx, window.windowId, {
+    state: slot.openMs > 0n ? "captured" : "released",
+    at,
+    chargedMs: slot.openMs,
+    nanos,
+    transferId,
+  });
+  return {
+    ...slot,
+    state: "none",
+    windowId: null,
+    windowEndsAt: null,
+    openMs: 0n,
+    closedMs: slot.closedMs + slot.openMs,
+    priceMs,
+  };
+}
+
+/** Served, and covered by no hold: the operator's loss, never the user's. */
+async function writeOff(tx: TxCtx, slot: Slot, step: { ms: number; at: Date }): Promise<Slot> {
+  const unfundedMs = slot.unfundedMs + BigInt(step.ms);
+  const nanos =
+    nanosForDuration(slot.nanosPerHour, unfundedMs) - nanosForDuration(slot.nanosPerHour, slot.unfundedMs);
+  if (nanos > 0n) {
+    await postTransfer(tx, {
+      key: `unfunded:${slot.deploymentId}:${slot.slot}:${step.at.getTime()}`,
+      code: "writeoff.unfunded",
+      ownerId: slot.userId,
+      money: { currency: slot.currency, nanos },
+      at: step.at,
+    });
+  }
+  return { ...slot, unfundedMs };
+}

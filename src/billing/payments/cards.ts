@@ -1,0 +1,89 @@
+/** Customers and cards: at the processor first, then on file here. */
+import { StatusError } from "../../base/status.ts";
+import type { DbCtx } from "../../db/db.ts";
+import { getUser } from "../../identity/index.ts";
+import type { PaymentProcessor } from "./processor.ts";
+import {
+  type CardOnFile,
+  deleteCard,
+  insertCustomer,
+  makeDefault,
+  selectCards,
+  selectCustomerId,
+  upsertCard,
+} from "./store.ts";
+
+/** The processor's id of the user, made at the first call. Throws USER_NOT_FOUND. */
+export async function customerOf(ctx: DbCtx, processor: PaymentProcessor, userId: string): Promise<string> {
+  const known = await selectCustomerId(ctx, userId, processor.name);
+  if (known !== undefined) return known;
+  await getUser(ctx, userId);
+  const { customerId } = await processor.createCustomer(ctx, { userId });
+  await insertCustomer(ctx, { userId, processor: processor.name, customerId, at: ctx.clock.now() });
+  return (await selectCustomerId(ctx, userId, processor.name)) ?? customerId;
+}
+
+export function listCards(ctx: DbCtx, userId: string): Promise<readonly CardOnFile[]> {
+  return selectCards(ctx, userId);
+}
+
+/** Puts a card on file; the first one is the default. Repeated: nothing. Throws PAYMENT_METHOD_UNKNOWN, USER_NOT_FOUND. */
+export async function attachCard(
+  ctx: DbCtx,
+  processor: PaymentProcessor,
+  input: { userId: string; cardId: string },
+): Promise<void> {
+  const customerId = await customerOf(ctx, processor, input.userId);
+  const card = await processor.attachCard(ctx, { customerId, cardId: input.cardId });
+  const key = { userId: input.userId, processor: processor.name, cardId: card.cardId };
+  await upsertCard(ctx, key, card, ctx.clock.now());
+}
+
+/** Takes a card off the file. Throws PAYMENT_METHOD_UNKNOWN. */
+export async function detachCard(
+  ctx: DbCtx,
+  processor: PaymentProcessor,
+  input: { userId: string; cardId: string },
+): Promise<void> {
+  const customerId = await customerOf(ctx, processor, input.userId);
+  await processor.detachCard(ctx, { customerId, cardId: input.cardId });
+  if (!(await deleteCard(ctx, { ...input, processor: processor.name }))) throw cardUnknown();
+}
+
+/** Makes a card the one that top-ups use when none is named. Throws PAYMENT_METHOD_UNKNOWN. */
+export async function setDefaultCard(
+  ctx: DbCtx,
+  processor: PaymentProcessor,
+  input: { userId: string; cardId: string },
+): Promise<void> {
+  if (!(await makeDefault(ctx, { ...input, processor: processor.name }))) throw cardUnknown();
+}
+
+/** Valid through the last day of its month. */
+export function isExpired(card: Pick<CardOnFile, "expMonth" | "expYear">, now: Date): boolean {
+  return now.getTime() >= Date.UTC(card.expYear, card.expMonth);
+}
+
+export function cardUnknown(): StatusError {
+  return new StatusError({
+    code: "INVALID_ARGUMENT",
+    reason: "PAYMENT_METHOD_UNKNOWN",
+    message: "This card is not on file. Attach it first, or name one that is.",
+  });
+}
+
+export function cardMissing(): StatusError {
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "CARD_MISSING",
+    message: "There is no card on file. Add one, then try again.",
+  });
+}
+
+export function cardExpired(): StatusError {
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "CARD_EXPIRED",
+    message: "The card on file has expired. Add another one, then try again.",
+  });
+}

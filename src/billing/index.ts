@@ -46,6 +46,7 @@ export {
   type GpuPrice,
   type GpuPriceVersion,
   gpuPrice,
+  listTokenPrices,
   type NewGpuPrice,
   type NewTokenPrice,
   type Provider,

@@ -22,7 +22,7 @@ export interface PublishInput {
  * version. Throws NOT_ALLOWED, MODEL_NOT_FOUND, SERVED_NAME_TAKEN, INVALID_FIELD (owner_agreed), and what a price may be
  * refused with.
  */
-export function publish(ctx: DbCtx, input: PublishInput): Promise<Published> {
+export async function publish(ctx: DbCtx, input: PublishInput): Promise<Published> {
   requireRole(input.principal, "ADMIN");
   return withTransaction(ctx, async (tx) => {
     const model = await requireModel(tx, input.modelId);

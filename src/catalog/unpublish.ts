@@ -5,7 +5,7 @@ import { findModel, noteModelEvent, ROUTES_CHANNEL } from "../models/index.ts";
 import { deleteEntry } from "./store.ts";
 
 /** Takes a name out of the catalogue; the deployment and the prices' versions stay. Throws NOT_ALLOWED, MODEL_NOT_FOUND. */
-export function unpublish(
+export async function unpublish(
   ctx: DbCtx,
   input: { readonly principal: Principal; readonly servedName: string },
 ): Promise<void> {

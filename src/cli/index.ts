@@ -14,6 +14,7 @@ import { addEvents } from "./commands/models-events.ts";
 import { addGet } from "./commands/models-get.ts";
 import { addList } from "./commands/models-list.ts";
 import { addLogs } from "./commands/models-logs.ts";
+import { addUpdate } from "./commands/models-update.ts";
 import { addWait } from "./commands/models-wait.ts";
 import { addPreflight } from "./commands/preflight.ts";
 import { addReceipts } from "./commands/receipts.ts";
@@ -47,6 +48,7 @@ function addModels(program: Command, io: CliIo): void {
   addWait(models, io);
   addEvents(models, io);
   addLogs(models, io);
+  addUpdate(models, io);
   addChanges(models, io);
 }
 

@@ -257,3 +257,23 @@ test("an empty list says what to do", async (t) => {
   const slipway = await cli(t, plane.env);
   assert.match((await slipway.run(["models", "list"])).stdout, /slipway models deploy/);
 });
+
+test("update sends only what changes", async (t) => {
+  const { slipway, updated } = await setup(t);
+  const ran = await slipway.run([
+    "models",
+    "update",
+    "tiny",
+    "--replicas",
+    "2",
+    "--set",
+    "contextTokens=null",
+  ]);
+  assert.equal(ran.status, 0, ran.stderr);
+  const [request] = updated;
+  assert.deepEqual(
+    [request?.modelId, request?.replicas, request?.description, request?.modelSpec],
+    [MODEL_ID, 2, undefined, { contextTokens: null }],
+  );
+  assert.equal((await slipway.run(["models", "update", "tiny"])).status, 2);
+});

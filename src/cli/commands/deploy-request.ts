@@ -122,7 +122,7 @@ function nameOf(modelPath: string): string {
 }
 
 /** key=value; the value is JSON where it can be, else text. */
-function parseSetting(text: string, previous: JsonObject): JsonObject {
+export function parseSetting(text: string, previous: JsonObject): JsonObject {
   const at = text.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("Give key=value.");
   return { ...previous, [text.slice(0, at)]: jsonOrText(text.slice(at + 1)) };

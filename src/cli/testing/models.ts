@@ -3,7 +3,10 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { ConditionReason } from "../../../gen/slipway/common/v1/condition_pb.js";
-import { ModelControlService } from "../../../gen/slipway/model/v1/model_control_service_pb.js";
+import {
+  ModelControlService,
+  type UpdateModelRequest,
+} from "../../../gen/slipway/model/v1/model_control_service_pb.js";
 import {
   BillingModelService,
   type DeployModelRequest,
@@ -78,6 +81,7 @@ export function modelOf(seen: readonly Seen[], at: number): Model {
 export interface FakeModels {
   readonly routes: (router: ConnectRouter) => void;
   readonly deployed: DeployModelRequest[];
+  readonly updated: UpdateModelRequest[];
   readonly calls: string[];
 }
 
@@ -85,6 +89,7 @@ export interface FakeModels {
 export function fakeModels(seen: readonly Seen[], options: { thenGone?: boolean } = {}): FakeModels {
   let looks = 0;
   const deployed: DeployModelRequest[] = [];
+  const updated: UpdateModelRequest[] = [];
   const calls: string[] = [];
   const look = () => {
     const at = looks++;
@@ -109,6 +114,7 @@ export function fakeModels(seen: readonly Seen[], options: { thenGone?: boolean 
   };
   return {
     deployed,
+    updated,
     calls,
     routes: (router) => {
       router.service(BillingModelService, {
@@ -123,6 +129,10 @@ export function fakeModels(seen: readonly Seen[], options: { thenGone?: boolean 
         deleteModel: steered("delete"),
       });
       router.service(ModelControlService, {
+        updateModel: (request) => {
+          updated.push(request);
+          return { model: listed() };
+        },
         pauseModel: steered("pause"),
         resumeModel: steered("resume"),
         retryModel: steered("retry"),

@@ -144,8 +144,8 @@ create table usage_record (
   -- The transfer that moved the money has the key `tokens:<charge_id>`; null when nothing was charged.
   charge_id uuid
 );
-create index usage_record_user on usage_record (user_id, ended_at desc, request_id desc);
-create index usage_record_model on usage_record (user_id, model_id, ended_at desc, request_id desc);
+create index usage_record_user on usage_record (user_id, ended_at desc, request_id collate "C" desc);
+create index usage_record_model on usage_record (user_id, model_id, ended_at desc, request_id collate "C" desc);
 create trigger insert_only before update or delete on usage_record for each row execute function billing_refuse();
 
 -- The growing line of the statement: a projection of usage_record.

@@ -56,4 +56,9 @@ export {
   type TokenPriceVersion,
   tokenPrice,
 } from "./pricing/index.ts";
+export type { GpuReceipt, Receipt, TokenReceipt } from "./receipt-store.ts";
+export { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
+export { type BillingRoutesDeps, billingRoutes } from "./rpc.ts";
 export { type BillingSettings, configureBilling, type PaymentsMode, readSettings } from "./settings.ts";
+export { type StatementQuery, statement, statementQuery } from "./statement.ts";
+export type { StatementLine } from "./statement-store.ts";

@@ -21,7 +21,7 @@ export function balanceTooLow(input: {
 /** The key of a movement came again and said something else: nothing was moved. */
 export function keyReused(): StatusError {
   return new StatusError({
-    code: "ABORTED",
+    code: "ALREADY_EXISTS",
     reason: "IDEMPOTENCY_KEY_REUSED",
     message: "This key was used before for another movement of money.",
   });

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import {
+  CURRENCY,
+  cpuPrice,
+  credit,
+  type Fixture,
+  fixture,
+  units,
+  WINDOW_MS,
+} from "../../../test/support/billing.ts";
 import { withTransaction } from "../../db/db.ts";
 import {
   auditLedger,
@@ -15,7 +24,6 @@ import {
   slotTime,
 } from "../index.ts";
 import { sumOfKind } from "../ledger/index.ts";
-import { CURRENCY, cpuPrice, credit, type Fixture, fixture, units, WINDOW_MS } from "../testing/fixture.ts";
 
 const MODEL = "11111111-1111-4111-8111-111111111111";
 const DEPLOYMENT = "22222222-2222-4222-8222-222222222222";

@@ -161,7 +161,7 @@ function smallestCoinNanos(currency: string): bigint {
 
 function keyReused(): StatusError {
   return new StatusError({
-    code: "ABORTED",
+    code: "ALREADY_EXISTS",
     reason: "IDEMPOTENCY_KEY_REUSED",
     message: "This key was used before for another payment.",
   });

@@ -1,11 +1,9 @@
 /** A migrated database with a clock that tests move, a user, and prices. */
-import { type Cleanup, testDatabase } from "../../../test/support/postgres.ts";
-import { type Clock, systemClock } from "../../base/clock.ts";
-import { silentLog } from "../../base/log.ts";
-import { NANOS_PER_UNIT } from "../../base/money.ts";
-import { systemRandom } from "../../base/random.ts";
-import type { DbCtx } from "../../db/db.ts";
-import { createUser } from "../../identity/index.ts";
+
+import { type Clock, systemClock } from "../../src/base/clock.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { NANOS_PER_UNIT } from "../../src/base/money.ts";
+import { systemRandom } from "../../src/base/random.ts";
 import {
   type GpuPrice,
   grantCredit,
@@ -13,7 +11,10 @@ import {
   setTokenPrice,
   type TokenPriceVersion,
   type UsageRecord,
-} from "../index.ts";
+} from "../../src/billing/index.ts";
+import type { DbCtx } from "../../src/db/db.ts";
+import { createUser } from "../../src/identity/index.ts";
+import { type Cleanup, testDatabase } from "./postgres.ts";
 
 export const START = new Date("2026-03-01T10:00:00Z");
 export const CURRENCY = "USD";

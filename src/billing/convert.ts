@@ -1,0 +1,227 @@
+/** Where the wire's words for money, prices, transactions and receipts meet ours. */
+import { create } from "@bufbuild/protobuf";
+import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { MoneySchema, type Money as WireMoney } from "../../gen/google/type/money_pb.js";
+import {
+  ReceiptSchema,
+  type Receipt as WireReceipt,
+} from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import {
+  BillingTransactionSchema,
+  TransactionStatus,
+  TransactionType,
+  type BillingTransaction as WireTransaction,
+} from "../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
+import {
+  GpuPriceSchema,
+  ServerlessPriceSchema,
+  type GpuPrice as WireGpuPrice,
+  type ServerlessPrice as WireServerlessPrice,
+} from "../../gen/tensormesh/billing/v1/pricing_service_pb.js";
+import {
+  PaymentMethodSchema,
+  StripePaymentMethodType,
+  type PaymentMethod as WireCard,
+} from "../../gen/tensormesh/billing/v1/stripe_service_pb.js";
+import { CloudProvider } from "../../gen/tensormesh/common/v1/cloud_provider_pb.js";
+import { GPUType } from "../../gen/tensormesh/common/v1/gpu_type_pb.js";
+import { formatMoney, type Money, NANOS_PER_UNIT } from "../base/money.ts";
+import type { GpuType } from "../engines/engine.ts";
+import type { MovementCode } from "./ledger/index.ts";
+import type { CardOnFile } from "./payments/index.ts";
+import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./pricing/index.ts";
+import type { Receipt } from "./receipt-store.ts";
+import type { StatementLine } from "./statement-store.ts";
+
+/** Units and nanos carry the same sign. */
+export function moneyToWire(nanos: bigint, currencyCode: string): WireMoney {
+  return create(MoneySchema, {
+    currencyCode,
+    units: nanos / NANOS_PER_UNIT,
+    nanos: Number(nanos % NANOS_PER_UNIT),
+  });
+}
+
+/** The edge has checked that it is there. */
+export function moneyFromWire(money: WireMoney | undefined): Money {
+  if (!money) return { currency: "", nanos: 0n };
+  return { currency: money.currencyCode, nanos: money.units * NANOS_PER_UNIT + BigInt(money.nanos) };
+}
+
+/** Absent is null. */
+export function dateFromWire(timestamp: Timestamp | undefined): Date | null {
+  return timestamp === undefined ? null : timestampDate(timestamp);
+}
+
+const PROVIDERS: readonly (readonly [Provider, CloudProvider])[] = [
+  ["ONPREM", CloudProvider.ONPREM],
+  ["NEBIUS", CloudProvider.NEBIUS],
+  ["LAMBDA", CloudProvider.LAMBDA],
+  ["YOTTA", CloudProvider.YOTTA],
+];
+
+/** Undefined where the wire names none. */
+export function providerFromWire(provider: CloudProvider): Provider | undefined {
+  return PROVIDERS.find(([, wire]) => wire === provider)?.[0];
+}
+
+function providerToWire(provider: Provider): CloudProvider {
+  return PROVIDERS.find(([ours]) => ours === provider)?.[1] ?? CloudProvider.UNSPECIFIED;
+}
+
+const GPU_TYPES: readonly (readonly [GpuType, GPUType])[] = [
+  ["UNSPECIFIED", GPUType.GPU_TYPE_UNSPECIFIED],
+  ["A100", GPUType.GPU_TYPE_A100],
+  ["H100", GPUType.GPU_TYPE_H100],
+  ["H200", GPUType.GPU_TYPE_H200],
+  ["B200", GPUType.GPU_TYPE_B200],
+];
+
+export function gpuTypeFromWire(type: GPUType): GpuType {
+  return GPU_TYPES.find(([, wire]) => wire === type)?.[0] ?? "UNSPECIFIED";
+}
+
+function gpuTypeToWire(type: GpuType): GPUType {
+  return GPU_TYPES.find(([ours]) => ours === type)?.[1] ?? GPUType.GPU_TYPE_UNSPECIFIED;
+}
+
+export function gpuPriceToWire(price: GpuPriceVersion): WireGpuPrice {
+  return create(GpuPriceSchema, {
+    gpuType: gpuTypeToWire(price.gpuType),
+    cloudProvider: providerToWire(price.provider),
+    hourlyRate: moneyToWire(price.nanosPerHour, price.currency),
+    isActive: price.active,
+    region: price.region,
+    priceVersionId: price.versionId,
+    validFrom: timestampFromDate(price.validFrom),
+  });
+}
+
+export function tokenPriceToWire(price: TokenPriceVersion): WireServerlessPrice {
+  return create(ServerlessPriceSchema, {
+    model: price.servedName,
+    inputPricePerMillion: moneyToWire(price.inputNanosPerMillion, price.currency),
+    cachedPricePerMillion: moneyToWire(price.cachedNanosPerMillion, price.currency),
+    outputPricePerMillion: moneyToWire(price.outputNanosPerMillion, price.currency),
+    isActive: price.active,
+    priceVersionId: price.versionId,
+    validFrom: timestampFromDate(price.validFrom),
+  });
+}
+
+export function cardToWire(card: CardOnFile): WireCard {
+  return create(PaymentMethodSchema, {
+    stripePaymentMethodId: card.cardId,
+    brand: card.brand,
+    last4: card.last4,
+    type: StripePaymentMethodType.CARD,
+    expMonth: card.expMonth,
+    expYear: card.expYear,
+    isDefault: card.isDefault,
+  });
+}
+
+const TYPES: readonly (readonly [MovementCode, TransactionType, string])[] = [
+  ["topup.card", TransactionType.TOP_UP, "Top-up by card"],
+  ["credit.grant", TransactionType.CREDIT, "Credit"],
+  ["charge.gpu", TransactionType.GPU_USAGE, "GPU time"],
+  ["charge.tokens", TransactionType.TOKEN_USAGE, "Tokens"],
+  ["refund.card", TransactionType.REFUND, "Refund to the card"],
+  ["settle.receivable", TransactionType.ADJUSTMENT, "Settlement of a disputed payment"],
+  ["dispute.card", TransactionType.DISPUTE, "Payment disputed at the bank"],
+];
+
+/** The codes of a kind of transaction; undefined where the wire names none: all. */
+export function codesFromWire(type: TransactionType): readonly MovementCode[] | undefined {
+  if (type === TransactionType.UNSPECIFIED) return undefined;
+  return TYPES.filter(([, wire]) => wire === type).map(([code]) => code);
+}
+
+const STATUSES: Readonly<Record<StatementLine["state"], TransactionStatus>> = {
+  pending: TransactionStatus.PENDING,
+  succeeded: TransactionStatus.SUCCEEDED,
+  failed: TransactionStatus.FAILED,
+  requires_action: TransactionStatus.REQUIRES_ACTION,
+};
+
+export function lineToWire(line: StatementLine): WireTransaction {
+  const [, type = TransactionType.UNSPECIFIED] = TYPES.find(([code]) => code === line.code) ?? [];
+  const details = detailsOf(line);
+  return create(BillingTransactionSchema, {
+    transactionId: line.id,
+    stripePaymentIntentId: line.processorId ?? "",
+    paymentMethodId: line.cardId ?? "",
+    description: describe(line),
+    createdAt: timestampFromDate(line.at),
+    amount: moneyToWire(line.nanos, line.currency),
+    status: STATUSES[line.state],
+    type,
+    code: line.code,
+    modelId: line.modelId ?? "",
+    ...(details && { details }),
+  });
+}
+
+function describe(line: StatementLine): string {
+  if (line.gpu) {
+    const what = line.gpu.gpuCount === 0 ? "CPU time" : `Time on ${line.gpu.gpuCount} GPU`;
+    return `${what}, ${(line.gpu.chargedMs / 1_000).toFixed(0)} s`;
+  }
+  if (line.tokens) {
+    const requests = line.tokens.models.reduce((total, one) => total + one.requests, 0);
+    return `Tokens in ${line.tokens.month}, ${requests} ${requests === 1 ? "request" : "requests"}`;
+  }
+  const [, , words = line.code] = TYPES.find(([code]) => code === line.code) ?? [];
+  return line.note === "" ? words : `${words}: ${line.note}`;
+}
+
+function detailsOf(line: StatementLine) {
+  if (line.gpu) {
+    const { windowId: receiptId, slot, gpuCount, chargedMs, priceVersionId } = line.gpu;
+    return { receiptId, slot, gpuCount, seconds: chargedMs / 1_000, priceVersionId };
+  }
+  if (!line.tokens) return undefined;
+  const models = line.tokens.models.map(({ chargeNanos, savingNanos, ...counts }) => ({
+    ...counts,
+    charge: formatMoney({ currency: line.currency, nanos: BigInt(chargeNanos) }),
+    costSaving: formatMoney({ currency: line.currency, nanos: BigInt(savingNanos) }),
+  }));
+  return { month: line.tokens.month, models };
+}
+
+export function receiptToWire(receipt: Receipt): WireReceipt {
+  const { currency } = receipt;
+  return create(ReceiptSchema, {
+    receiptId: receipt.receiptId,
+    userId: receipt.userId,
+    modelId: receipt.modelId,
+    servedName: receipt.servedName,
+    createdAt: timestampFromDate(receipt.at),
+    priceVersionId: receipt.priceVersionId ?? "",
+    charge: moneyToWire(receipt.chargeNanos, currency),
+    costSaving: moneyToWire(receipt.savingNanos, currency),
+    transferId: receipt.transferId?.toString() ?? "",
+    usage: usageToWire(receipt.usage, currency),
+  });
+}
+
+function usageToWire(usage: Receipt["usage"], currency: string) {
+  if (usage.kind === "tokens") {
+    const { promptTokens, cachedTokens, completionTokens, estimated } = usage;
+    const value = {
+      ...{ promptTokens, cachedTokens, completionTokens, estimated },
+      inputPricePerMillion: moneyToWire(usage.inputNanosPerMillion, currency),
+      cachedPricePerMillion: moneyToWire(usage.cachedNanosPerMillion, currency),
+      outputPricePerMillion: moneyToWire(usage.outputNanosPerMillion, currency),
+    };
+    return { case: "tokens", value } as const;
+  }
+  const value = {
+    ...{ replica: usage.replica, gpuCount: usage.gpuCount, chargedMs: usage.chargedMs },
+    gpuType: gpuTypeToWire(usage.gpuType),
+    hourlyRate: moneyToWire(usage.nanosPerHour, currency),
+    ...(usage.windowStart && { windowStart: timestampFromDate(usage.windowStart) }),
+    ...(usage.windowEnd && { windowEnd: timestampFromDate(usage.windowEnd) }),
+  };
+  return { case: "gpu", value } as const;
+}

@@ -1,0 +1,333 @@
+/** The wire of billing: convert in, decide whose money it is, call one verb, convert out. */
+import { create } from "@bufbuild/protobuf";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  AdminPricingService,
+  CreateGpuPriceResponseSchema,
+  CreateServerlessPriceResponseSchema,
+  ListGpuPriceVersionsResponseSchema,
+  ListServerlessPriceVersionsResponseSchema,
+} from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
+import {
+  GetReceiptResponseSchema,
+  ListReceiptsResponseSchema,
+  ReceiptService,
+} from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import {
+  AddUserBalanceResponseSchema,
+  AdminBillingService,
+  GetUsersBalanceResponseSchema,
+} from "../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
+import {
+  BillingTransactionService,
+  ListBillingTransactionsResponseSchema,
+  TransactionStatus,
+} from "../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
+import {
+  ListGpuPricingResponseSchema,
+  ListServerlessPricingResponseSchema,
+  PricingService,
+} from "../../gen/tensormesh/billing/v1/pricing_service_pb.js";
+import {
+  AttachStripePaymentMethodResponseSchema,
+  CreateStripePaymentIntentResponseSchema,
+  GetOrCreateStripeCustomerResponseSchema,
+  ListStripePaymentMethodsResponseSchema,
+  StripeService,
+} from "../../gen/tensormesh/billing/v1/stripe_service_pb.js";
+import {
+  GetUserBalanceResponseSchema,
+  UserBalanceService,
+} from "../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
+import { sha256 } from "../base/id.ts";
+import { parsePage } from "../base/page.ts";
+import { StatusError } from "../base/status.ts";
+import {
+  answeredOnce,
+  callCtx,
+  getUser,
+  ownerOf,
+  type RoutesDeps,
+  requireCaller,
+  requireRole,
+} from "../identity/index.ts";
+import { balanceOf, balancesOf, runwayOf } from "./balance.ts";
+import {
+  cardToWire,
+  codesFromWire,
+  dateFromWire,
+  gpuPriceToWire,
+  gpuTypeFromWire,
+  lineToWire,
+  moneyFromWire,
+  moneyToWire,
+  providerFromWire,
+  receiptToWire,
+  tokenPriceToWire,
+} from "./convert.ts";
+import { grantCredit } from "./grant-credit.ts";
+import { attachCard, customerOf, listCards, type PaymentProcessor, topUp } from "./payments/index.ts";
+import {
+  GPU_VERSIONS_QUERY,
+  listGpuPrices,
+  listGpuPriceVersions,
+  listTokenPrices,
+  listTokenPriceVersions,
+  setGpuPrice,
+  setTokenPrice,
+  tokenVersionsQuery,
+} from "./pricing/index.ts";
+import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
+import { statement, statementQuery } from "./statement.ts";
+
+export interface BillingRoutesDeps extends RoutesDeps {
+  /** Undefined: this installation takes no payments, only credit. */
+  readonly payments: PaymentProcessor | undefined;
+}
+
+/** Registers the balance, transaction, price, receipt, card and administrators' services. */
+export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) => void {
+  return (router) => {
+    router.service(UserBalanceService, balanceService(deps));
+    router.service(BillingTransactionService, transactionService(deps));
+    router.service(ReceiptService, receiptService(deps));
+    router.service(PricingService, pricingService(deps));
+    router.service(AdminPricingService, adminPricingService(deps));
+    router.service(StripeService, stripeService(deps));
+    router.service(AdminBillingService, adminBillingService(deps));
+  };
+}
+
+/** Whose money: the caller's, or to administrators another user's, who must exist. */
+async function payerOf(deps: RoutesDeps, context: HandlerContext, requested: string): Promise<string> {
+  const principal = deps.edge.principalOf(context);
+  const userId = ownerOf(principal, requested);
+  if (userId !== principal.userId) await getUser(callCtx(deps, context), userId);
+  return userId;
+}
+
+function balanceService(deps: BillingRoutesDeps): ServiceImpl<typeof UserBalanceService> {
+  return {
+    async getUserBalance(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const ctx = callCtx(deps, context);
+      const balance = await balanceOf(ctx, userId);
+      const { burnNanosPerHour, runwaySeconds } = await runwayOf(ctx, userId, balance);
+      const { currency } = balance;
+      return create(GetUserBalanceResponseSchema, {
+        balance: moneyToWire(balance.totalNanos, currency),
+        available: moneyToWire(balance.availableNanos, currency),
+        held: moneyToWire(balance.heldNanos, currency),
+        burnRateHourly: moneyToWire(burnNanosPerHour, currency),
+        ...(runwaySeconds !== null && { runwaySeconds: BigInt(runwaySeconds) }),
+      });
+    },
+  };
+}
+
+function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof BillingTransactionService> {
+  return {
+    async listBillingTransactions(request, context) {
+      const query = {
+        userId: await payerOf(deps, context, request.userId),
+        codes: codesFromWire(request.type),
+        modelId: request.modelId.toLowerCase(),
+      };
+      const page = parsePage(request, statementQuery(query));
+      const { rows, nextPageToken } = await statement(callCtx(deps, context), query, page);
+      return create(ListBillingTransactionsResponseSchema, {
+        transactions: rows.map(lineToWire),
+        nextPageToken,
+      });
+    },
+  };
+}
+
+function receiptService(deps: BillingRoutesDeps): ServiceImpl<typeof ReceiptService> {
+  return {
+    async getReceipt(request, context) {
+      const principal = deps.edge.principalOf(context);
+      const receipt = await getReceipt(callCtx(deps, context), principal, request.receiptId);
+      return create(GetReceiptResponseSchema, { receipt: receiptToWire(receipt) });
+    },
+    async listReceipts(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const query = { userId, modelId: request.modelId.toLowerCase() };
+      const page = parsePage(request, receiptsQuery(query));
+      const { rows, nextPageToken } = await listReceipts(callCtx(deps, context), query, page);
+      return create(ListReceiptsResponseSchema, { receipts: rows.map(receiptToWire), nextPageToken });
+    },
+  };
+}
+
+function pricingService(deps: BillingRoutesDeps): ServiceImpl<typeof PricingService> {
+  return {
+    async listGpuPricing(request, context) {
+      const provider = providerFromWire(request.cloudProvider);
+      const gpuType = gpuTypeFromWire(request.gpuType);
+      const prices = await listGpuPrices(callCtx(deps, context), {
+        activeOnly: request.activeOnly,
+        ...(provider && { provider }),
+        ...(gpuType !== "UNSPECIFIED" && { gpuType }),
+      });
+      return create(ListGpuPricingResponseSchema, { pricing: prices.map(gpuPriceToWire) });
+    },
+    async listServerlessPricing(request, context) {
+      const { model: servedName, activeOnly } = request;
+      const prices = await listTokenPrices(callCtx(deps, context), { servedName, activeOnly });
+      return create(ListServerlessPricingResponseSchema, { pricing: prices.map(tokenPriceToWire) });
+    },
+  };
+}
+
+function adminPricingService(deps: BillingRoutesDeps): ServiceImpl<typeof AdminPricingService> {
+  return {
+    createGpuPrice(request, context) {
+      requireRole(deps.edge.principalOf(context), "ADMIN");
+      const rate = moneyFromWire(request.hourlyRate);
+      const input = {
+        // The edge refuses an unspecified provider.
+        provider: providerFromWire(request.cloudProvider) ?? "ONPREM",
+        region: request.region,
+        gpuType: gpuTypeFromWire(request.gpuType),
+        currency: rate.currency,
+        nanosPerHour: rate.nanos,
+        validFrom: dateFromWire(request.validFrom),
+      };
+      return answeredOnce(deps, context, CreateGpuPriceResponseSchema, async (tx) =>
+        create(CreateGpuPriceResponseSchema, { price: gpuPriceToWire(await setGpuPrice(tx, input)) }),
+      );
+    },
+    async listGpuPriceVersions(request, context) {
+      requireRole(deps.edge.principalOf(context), "ADMIN");
+      const page = parsePage(request, GPU_VERSIONS_QUERY);
+      const { rows, nextPageToken } = await listGpuPriceVersions(callCtx(deps, context), page);
+      return create(ListGpuPriceVersionsResponseSchema, { prices: rows.map(gpuPriceToWire), nextPageToken });
+    },
+    createServerlessPrice(request, context) {
+      requireRole(deps.edge.principalOf(context), "ADMIN");
+      const prices = {
+        input: moneyFromWire(request.inputPricePerMillion),
+        cached: moneyFromWire(request.cachedPricePerMillion),
+        output: moneyFromWire(request.outputPricePerMillion),
+      };
+      const { currency } = prices.input;
+      const odd = Object.values(prices).find((price) => price.currency !== currency);
+      const input = {
+        servedName: request.servedName,
+        // One of another currency than the rest is refused as a whole: it can't be the installation's.
+        currency: odd?.currency ?? currency,
+        inputNanosPerMillion: prices.input.nanos,
+        cachedNanosPerMillion: prices.cached.nanos,
+        outputNanosPerMillion: prices.output.nanos,
+        validFrom: dateFromWire(request.validFrom),
+      };
+      return answeredOnce(deps, context, CreateServerlessPriceResponseSchema, async (tx) =>
+        create(CreateServerlessPriceResponseSchema, {
+          price: tokenPriceToWire(await setTokenPrice(tx, input)),
+        }),
+      );
+    },
+    async listServerlessPriceVersions(request, context) {
+      requireRole(deps.edge.principalOf(context), "ADMIN");
+      const { servedName } = request;
+      const page = parsePage(request, tokenVersionsQuery(servedName));
+      const { rows, nextPageToken } = await listTokenPriceVersions(callCtx(deps, context), servedName, page);
+      return create(ListServerlessPriceVersionsResponseSchema, {
+        prices: rows.map(tokenPriceToWire),
+        nextPageToken,
+      });
+    },
+  };
+}
+
+function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeService> {
+  return {
+    async getOrCreateStripeCustomer(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const stripeCusId = await customerOf(callCtx(deps, context), processorOf(deps), userId);
+      return create(GetOrCreateStripeCustomerResponseSchema, { stripeCusId });
+    },
+    async listStripePaymentMethods(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const cards = await listCards(callCtx(deps, context), userId);
+      return create(ListStripePaymentMethodsResponseSchema, {
+        stripePaymentMethodIds: cards.map((card) => card.cardId),
+        paymentMethods: cards.map(cardToWire),
+      });
+    },
+    async attachStripePaymentMethod(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const input = { userId, cardId: request.stripePaymentMethodId };
+      await attachCard(callCtx(deps, context), processorOf(deps), input);
+      return create(AttachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
+    },
+    async createStripePaymentIntent(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const ctx = callCtx(deps, context);
+      const paid = await topUp(ctx, processorOf(deps), {
+        userId,
+        money: moneyFromWire(request.amount),
+        cardId: request.stripePaymentMethodId,
+        key: paymentKey(deps, context) ?? ctx.random.uuid(),
+      });
+      return create(CreateStripePaymentIntentResponseSchema, {
+        stripePaymentIntentId: paid.processorId,
+        clientSecret: paid.clientSecret,
+        status: TransactionStatus.SUCCEEDED,
+      });
+    },
+  };
+}
+
+/** A call that crashed after the processor took the money is driven again under the same key, so the payment must have it. */
+function paymentKey(deps: RoutesDeps, context: HandlerContext): string | undefined {
+  const key = context.requestHeader.get("idempotency-key");
+  if (key === null) return undefined;
+  return sha256(`${deps.edge.principalOf(context).userId} ${key}`).toString("hex");
+}
+
+function processorOf(deps: BillingRoutesDeps): PaymentProcessor {
+  if (deps.payments) return deps.payments;
+  throw new StatusError({
+    code: "UNIMPLEMENTED",
+    reason: "NOT_IMPLEMENTED",
+    message: "This installation takes no payments. Ask its administrator for credit.",
+  });
+}
+
+function adminBillingService(deps: BillingRoutesDeps): ServiceImpl<typeof AdminBillingService> {
+  return {
+    async getUsersBalance(request, context) {
+      const principal = deps.edge.principalOf(context);
+      requireRole(principal, "ADMIN");
+      requireCaller(principal, request.userId);
+      const userIds = request.targetUserIds.map((id) => id.toLowerCase());
+      const balances = await balancesOf(callCtx(deps, context), userIds);
+      return create(GetUsersBalanceResponseSchema, {
+        balances: balances.map(({ totalNanos, currency }, at) => ({
+          userId: userIds[at] ?? "",
+          balance: moneyToWire(totalNanos, currency),
+        })),
+      });
+    },
+    addUserBalance(request, context) {
+      const principal = deps.edge.principalOf(context);
+      requireRole(principal, "ADMIN");
+      requireCaller(principal, request.userId);
+      const userId = request.targetUserId.toLowerCase();
+      return answeredOnce(deps, context, AddUserBalanceResponseSchema, async (tx) => {
+        await grantCredit(tx, {
+          operatorId: principal.userId,
+          userId,
+          amount: moneyFromWire(request.amount),
+          reason: request.description,
+          key: tx.random.uuid(),
+        });
+        const { totalNanos, currency } = await balanceOf(tx, userId);
+        return create(AddUserBalanceResponseSchema, { balance: moneyToWire(totalNanos, currency) });
+      });
+    },
+  };
+}

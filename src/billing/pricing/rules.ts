@@ -9,6 +9,8 @@ export interface PriceCheck {
   /** By request field. */
   readonly amounts: Readonly<Record<string, bigint>>;
   readonly validFrom: Date;
+  /** When it is asked for: "from now on" must not become the past while we look. */
+  readonly now: Date;
 }
 
 /** Throws INVALID_FIELD | AMOUNT_INVALID | CURRENCY_MISMATCH, all at once: the past is never rewritten. */
@@ -26,7 +28,7 @@ export async function requirePrice(ctx: DbCtx, price: PriceCheck): Promise<void>
     if (nanos >= 0n && nanos <= PRICE_MAX_NANOS) continue;
     violations.push({ field, description: "must be from 0 to 1000000", reason: "AMOUNT_INVALID" });
   }
-  if (price.validFrom < ctx.clock.now()) {
+  if (price.validFrom < price.now) {
     violations.push({ field: "valid_from", description: "must not be in the past; leave it out for now" });
   }
   if (violations.length > 0) throw invalidArgument(violations);

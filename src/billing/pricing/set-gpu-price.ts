@@ -23,6 +23,7 @@ export async function setGpuPrice(ctx: DbCtx, input: NewGpuPrice): Promise<GpuPr
     currency: input.currency,
     amounts: { hourly_rate: input.nanosPerHour },
     validFrom,
+    now,
   });
   const price = { ...input, versionId: ctx.random.uuid(), validFrom, active: validFrom <= now };
   if (!(await insertGpuPrice(ctx, price, now))) throw priceConflict();

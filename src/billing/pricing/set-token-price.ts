@@ -25,6 +25,7 @@ export async function setTokenPrice(ctx: DbCtx, input: NewTokenPrice): Promise<T
       output_price_per_million: input.outputNanosPerMillion,
     },
     validFrom,
+    now,
   });
   const price = { ...input, versionId: ctx.random.uuid(), validFrom, active: validFrom <= now };
   if (!(await insertTokenPrice(ctx, price, now))) throw priceConflict();

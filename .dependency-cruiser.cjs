@@ -70,7 +70,7 @@ module.exports = {
     },
   ],
   options: {
-    exclude: { path: "\\.test\\.ts$|^test/" },
+    exclude: { path: "/testing/|\\.test\\.ts$|^test/" },
     doNotFollow: { path: "node_modules|^gen/" },
     tsPreCompilationDeps: true,
     parser: "swc",

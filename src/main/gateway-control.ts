@@ -6,7 +6,7 @@ import { findPublished, listPublished, type Published } from "../catalog/index.t
 import type { DbCtx } from "../db/db.ts";
 import type { GatewayControl, GatewayRoute, GatewayUsage, PublishedOffer } from "../gateway/index.ts";
 import { findInferenceKey, noteKeyUses } from "../identity/index.ts";
-import { loadRoutes } from "../models/index.ts";
+import { loadRoutes, type RouteQuery } from "../models/index.ts";
 
 /** The catalogue is short and asked for by everybody: one reading serves for a moment. */
 const CATALOGUE_FRESH_MS = 2_000;
@@ -22,7 +22,7 @@ export interface ControlDeps {
 
 export function gatewayControl(deps: ControlDeps): GatewayControl {
   const { ctx, gatewayId, currency } = deps;
-  const routes = (input: Parameters<typeof loadRoutes>[1]) => loadRoutes(ctx, { box: deps.box, ...input });
+  const routes = (query: RouteQuery) => loadRoutes(ctx, { box: deps.box }, query);
   const offers = remembered(ctx.clock, () => listPublished(ctx, { limit: CATALOGUE_MAX }));
   return {
     routesByModelId: (modelIds) => routes({ modelIds }),
@@ -41,7 +41,7 @@ export function gatewayControl(deps: ControlDeps): GatewayControl {
   };
 }
 
-type Routes = (input: { modelIds: readonly string[] }) => Promise<readonly GatewayRoute[]>;
+type Routes = (query: RouteQuery) => Promise<readonly GatewayRoute[]>;
 
 /** A catalogue name leads to its model's replicas, under the catalogue's own price and limits. */
 async function publishedRoutes(

@@ -10,9 +10,9 @@ import { createIdempotency, purgeIdempotency } from "../idempotency/index.ts";
 import { authenticate, identityRoutes } from "../identity/index.ts";
 import { type PeriodicJob, runPeriodicJobs } from "../jobs/index.ts";
 import {
-  createHttpProbe,
+  httpCompletionProbe,
   installationId,
-  MODEL_LIMITS,
+  LIMITS,
   type ModelsDeps,
   modelRoutes,
   runReconciler,
@@ -61,6 +61,10 @@ export async function serve(
   };
   try {
     const steps = stepsFrom(options.killAt);
+    await billing.configureBilling(installation.ctx, {
+      currency: config.SLIPWAY_CURRENCY,
+      payments: config.SLIPWAY_PAYMENTS,
+    });
     const stop = new AbortController();
     const changes = hearChanges(installation);
     undo.push(changes.close);
@@ -129,7 +133,7 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
     ctx,
     routes: [
       identityRoutes(deps),
-      billing.billingRoutes({ ...deps, currency: config.SLIPWAY_CURRENCY, payments: paymentsOf(config) }),
+      billing.billingRoutes({ ...deps, payments: paymentsOf(config) }),
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),
     ],
@@ -198,12 +202,12 @@ async function modelsDeps(
     installationId: await installationId(ctx),
     gatewayUrl: () => gatewayUrl,
     limits: {
-      ...MODEL_LIMITS,
+      ...LIMITS,
       windowMs: config.SLIPWAY_GPU_WINDOW_SECONDS * 1_000,
       drainMaxMs: config.SLIPWAY_DRAIN_MAX_SECONDS * 1_000,
     },
     steps,
-    probe: createHttpProbe(),
+    probe: httpCompletionProbe(),
     billing,
     changes: changes.models,
   };

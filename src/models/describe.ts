@@ -111,7 +111,7 @@ function tellProvisioning({ attempts, notes, limits }: Scene): Told {
       deadline,
     };
   }
-  if (attempt && attempt.applyState !== "clear") {
+  if (attempt?.applyState === "unclear") {
     const message = "The provider's answer got lost; it is made sure that there is one machine, not two.";
     return { reason: "MACHINE_REQUESTED", message, deadline };
   }

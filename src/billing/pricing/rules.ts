@@ -8,8 +8,7 @@ export interface PriceCheck {
   readonly currency: string;
   /** By request field. */
   readonly amounts: Readonly<Record<string, bigint>>;
-  /** As the caller gave it; null for now, which is never in the past. */
-  readonly validFrom: Date | null;
+  readonly validFrom: Date;
   /** When it is asked for: "from now on" must not become the past while we look. */
   readonly now: Date;
 }

@@ -5,9 +5,10 @@ import type { EnginePlan, Hardware, SpecValues } from "../engines/engine.ts";
 import { atLeast, type Principal } from "../identity/index.ts";
 import { stop } from "./attempt.ts";
 import { MODELS_CHANNEL, ROUTES_CHANNEL } from "./changes.ts";
-import { describe, NO_NOTES } from "./describe.ts";
+import { type Description, describe, NO_NOTES } from "./describe.ts";
 import type { Attempt, Model, ModelView, NewEvent } from "./model.ts";
 import type { ModelsDeps } from "./ports.ts";
+import { nextStepOf } from "./reasons.ts";
 import { described } from "./reconcile/work.ts";
 import { updateAttempt } from "./store/attempts.ts";
 import { insertEvents } from "./store/events.ts";
@@ -93,7 +94,8 @@ async function save(tx: TxCtx, deps: ModelsDeps, found: Found, wished: Wished): 
   const changed = new Map((wished.attempts ?? []).map((attempt) => [attempt.name, attempt]));
   const attempts = found.attempts.map((attempt) => changed.get(attempt.name) ?? attempt);
   const told = describe({ model: wished.model, attempts, notes: NO_NOTES, now, limits: deps.limits });
-  const model = { ...described({ model: wished.model }, stillGoing(told), now), updatedAt: now };
+  const deleteBy = new Date(now.getTime() + deps.limits.deletingMs);
+  const model = { ...described({ model: wished.model }, stillGoing(told, deleteBy), now), updatedAt: now };
   const next = { ...model, version: found.model.version + 1n };
   await updateWish(tx, next, { ...wished, now });
   for (const attempt of changed.values()) await updateAttempt(tx, attempt, true);
@@ -104,9 +106,17 @@ async function save(tx: TxCtx, deps: ModelsDeps, found: Found, wished: Wished): 
 }
 
 /** A delete is answered with DELETING; that nothing is left is found out by a worker. */
-function stillGoing(told: ReturnType<typeof describe>): ReturnType<typeof describe> {
+function stillGoing(told: Description, deadline: Date): Description {
   if (told.status !== "DELETED") return told;
-  return { ...told, status: "DELETING", reason: "STOPPING", message: "Its machines are being removed." };
+  const message = "Its machines are being removed.";
+  return {
+    ...told,
+    status: "DELETING",
+    reason: "STOPPING",
+    message,
+    nextStep: nextStepOf("STOPPING"),
+    deadline,
+  };
 }
 
 /** Stops slots for good, now: out of routing, their clocks ended, what is held released. */

@@ -373,7 +373,12 @@ async function takeOut(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attemp
   if (done && attempt.routed) deps.steps.reach("reconcile.unrouted");
 }
 
+/** Only what the database says has left routing may be taken away: a failure that was just seen is written down first. */
 async function remove(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt): Promise<void> {
+  if (work.saved.attempts.get(attempt.name)?.stoppedAt === null) {
+    if (!(await commit(ctx, deps, work))) return;
+    deps.steps.reach("reconcile.unrouted");
+  }
   const driver = driverOf(deps, attempt.driver);
   const graceMs = attempt.removeAskedAt === null ? attempt.graceMs : 0;
   const problem = driver

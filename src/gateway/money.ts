@@ -1,5 +1,5 @@
 /** What a priced request is bounded by before it runs, and what it costs after. */
-import { nanosForTokens } from "../base/money.ts";
+import { NANOS_PER_UNIT, nanosForTokens } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
 import { refused } from "./openai-error.ts";
 import type { GatewayUsage, PublishedOffer } from "./ports.ts";
@@ -94,10 +94,11 @@ function affordableOutput(request: ClientRequest, offer: PublishedOffer, availab
   return Number((left * 1_000_000n) / perToken);
 }
 
-/** What the ledger said is free, as nanos. */
+/** What the ledger said is free, as nanos; it tells it as a decimal of the currency's unit. */
 function availableNanos(error: StatusError): bigint {
-  const nanos = error.metadata.availableNanos;
-  return nanos !== undefined && /^\d+$/.test(nanos) ? BigInt(nanos) : 0n;
+  const told = /^(\d+)(?:\.(\d{1,9}))?$/.exec(error.metadata.available ?? "");
+  if (!told) return 0n;
+  return BigInt(told[1] ?? "0") * NANOS_PER_UNIT + BigInt((told[2] ?? "").padEnd(9, "0"));
 }
 
 function tooLow(error: StatusError): StatusError {

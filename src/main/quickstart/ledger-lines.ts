@@ -15,7 +15,7 @@ export async function printHolds(
   for (const line of await statement(wire, who)) terminal.line(lineOf(line));
   const balance = await wire({ method: "GET", path: "/v1/billing/balance", token: who.userToken });
   terminal.line(
-    `  balance ${money(at(balance, "balance"))}, of which held for the running window ${money(at(balance, "held"))}`,
+    `  balance ${money(at(balance, "balance"))}, of which held for the running window and for requests ${money(at(balance, "held"))}`,
   );
 }
 

@@ -28,7 +28,7 @@ export interface ModelRoute {
   readonly status: ModelStatus;
   readonly reason: ConditionReason;
   readonly message: string;
-  /** When a caller of a model that does not answer should come again. */
+  /** When a caller of a model that does not answer should come again; 0: it does not come back by itself. */
   readonly retryAfterMs: number;
   readonly contextTokens: number;
   /** Those that answered a real completion and are not leaving. */
@@ -89,11 +89,11 @@ const RETRY_AFTER_MS: Readonly<Record<ModelStatus, number>> = {
   LOADING: 5_000,
   RUNNING: 1_000,
   SLEEPING: 5_000,
-  PAUSING: 60_000,
-  PAUSED: 60_000,
-  FAILED: 60_000,
-  DELETING: 60_000,
-  DELETED: 60_000,
+  PAUSING: 0,
+  PAUSED: 0,
+  FAILED: 0,
+  DELETING: 0,
+  DELETED: 0,
 };
 
 function selectRoutes(ctx: DbCtx, query: RouteQuery) {

@@ -66,6 +66,11 @@ test("the next window is asked for before the last moment, and not once it is he
   assert.deepEqual(hold, { kind: "hold-next", name: aRoutedAttempt().name, latest: at(latest) });
 });
 
+test("a replica that serves while no window is open is paid for at once, or stopped", () => {
+  const [hold] = actions([aRoutedAttempt({ windowEndsAt: null })], 7_000);
+  assert.deepEqual(hold, { kind: "hold-next", name: aRoutedAttempt().name, latest: at(7_000) });
+});
+
 test("looking again never misses the last moment for money", () => {
   const latest = LIMITS.windowMs - holdLeadMs(LIMITS);
   for (let ms = 0; ms < latest; ms += 7_777) {

@@ -176,7 +176,9 @@ function upkeep(world: World): readonly Action[] {
 }
 
 function holdNext(attempt: Attempt, { now, limits }: World): readonly Action[] {
-  if (!attempt.routed || attempt.windowEndsAt === null || attempt.nextHeld) return [];
+  if (!attempt.routed || attempt.nextHeld) return [];
+  // No window is open though it serves: its last one ended while nobody looked. Now is the last moment.
+  if (attempt.windowEndsAt === null) return [{ kind: "hold-next", name: attempt.name, latest: now }];
   const latest = latestHold(attempt.windowEndsAt, limits);
   if (now.getTime() < latest.getTime() - limits.holdAheadMs) return [];
   return [{ kind: "hold-next", name: attempt.name, latest }];

@@ -4,7 +4,7 @@ import type { DbCtx } from "../../db/db.ts";
 import { replicaName } from "../../providers/replica-name.ts";
 import { absorbProbe, fail, failureOf, type Look, stop } from "../attempt.ts";
 import type { Attempt, Model } from "../model.ts";
-import { type Action, latestHold } from "../next-action.ts";
+import type { Action } from "../next-action.ts";
 import type { GpuPrice, ModelsDeps, SlotTime, WindowInput } from "../ports.ts";
 import { conditionReasonOf, isCapacityReason } from "../reasons.ts";
 import { openEngineKey, sealEngineKey, servingOf } from "../secrets.ts";
@@ -311,7 +311,7 @@ async function holdNext(
   } catch (error) {
     if (!isMoneyShort(error)) throw error;
     if (ctx.clock.now() >= latest) return pauseForMoney(ctx, deps, work);
-    work.notes = { ...work.notes, moneyEndsAt: latestHold(attempt.windowEndsAt ?? latest, deps.limits) };
+    work.notes = { ...work.notes, moneyEndsAt: latest };
   }
 }
 

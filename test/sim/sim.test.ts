@@ -1,0 +1,204 @@
+/** Seeded histories of the control plane. SLIPWAY_SIM_SEEDS=100 runs more; SLIPWAY_SIM_SEED=7 runs one again. */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { sql } from "kysely";
+import { StatusError } from "../../src/base/status.ts";
+import { balanceOf, configureBilling, grantCredit, setGpuPrice } from "../../src/billing/index.ts";
+import {
+  deleteModel,
+  deployModel,
+  pauseModel,
+  resumeModel,
+  retryModel,
+  updateModel,
+} from "../../src/models/index.ts";
+import { testDatabase } from "../support/postgres.ts";
+import { chargedMs, checkBooks, invariants, readModels } from "./invariants.ts";
+import { type SimWorld, simWorld, WORKERS } from "./world.ts";
+
+const SEEDS = Number(process.env.SLIPWAY_SIM_SEEDS ?? 4);
+const FIRST = Number(process.env.SLIPWAY_SIM_SEED ?? 1);
+const STEPS = 150;
+const MODELS_MAX = 6;
+/** Enough for some hours of one replica, so that money runs short now and then. */
+const START_NANOS = 8_000_000_000n;
+const TOP_UP_NANOS = 2_000_000_000n;
+/** Virtual time that everything gets to come to rest once nothing fails any more. */
+const REST_MS = 2 * 60 * 60_000;
+/** Once all rests, so much more shows whether it stays so. */
+const CALM_MS = 10 * 60_000;
+
+for (let seed = FIRST; seed < FIRST + (process.env.SLIPWAY_SIM_SEED ? 1 : SEEDS); seed++) {
+  test(`history ${seed}: every invariant holds at every step, and everything comes to rest`, (t) =>
+    history(t, seed));
+}
+
+async function history(t: TestContext, seed: number): Promise<void> {
+  const world = await prepare(t, seed);
+  world.interrupt = () => wishSomething(world);
+  const watch = invariants(world);
+  for (let step = 0; step < STEPS; step++) {
+    try {
+      await oneStep(world, step);
+      await watch.check();
+    } catch (error) {
+      throw new Error(`seed ${seed}, step ${step}: ${String(error)}`, { cause: error });
+    }
+  }
+  world.faults.on = false;
+  await rest(world, watch.check);
+  const restful = ["RUNNING", "PAUSED", "FAILED", "DELETED"];
+  for (const model of await readModels(world)) {
+    assert.ok(
+      restful.includes(model.status),
+      `seed ${seed}: ${model.id} rests ${model.status}: ${model.reason} ${model.message}`,
+    );
+  }
+  await wipe(world, watch.check);
+  const crashed = [...world.crashes].map(([step, count]) => `${step} ${count}`).join(", ");
+  t.diagnostic(
+    `machines ${world.providers.map((one) => one.machines.length).join("+")}; crashes: ${crashed}`,
+  );
+}
+
+async function prepare(t: TestContext, seed: number): Promise<SimWorld> {
+  const { db } = await testDatabase(t);
+  const world = await simWorld(db, seed);
+  await configureBilling(world.ctx, { currency: "USD", payments: "off" });
+  for (const { provider } of world.providers) {
+    const price = { provider, region: "", gpuType: "UNSPECIFIED", currency: "USD", validFrom: null } as const;
+    await setGpuPrice(world.ctx, { ...price, nanosPerHour: 3_600_000_000n });
+  }
+  await topUp(world, START_NANOS);
+  return world;
+}
+
+async function oneStep(world: SimWorld, step: number): Promise<void> {
+  const { chance, clock } = world;
+  clock.advance(chance.pick("tick", [100, 300, 1_000, 5_000, 20_000, 60_000]));
+  if (chance.happens("wish", 0.3)) await wishSomething(world);
+  if (step % 10 === 0) await world.sweep();
+  if (chance.happens("together", 0.3)) await Promise.all([world.pass(0), world.pass(1)]);
+  else await world.pass(chance.between("worker", 0, WORKERS - 1));
+}
+
+/** Owners may be told no; only that is forgiven. */
+async function wishSomething(world: SimWorld): Promise<void> {
+  try {
+    await oneWish(world);
+  } catch (error) {
+    if (!(error instanceof StatusError) || error.code === "INTERNAL") throw error;
+  }
+}
+
+async function oneWish(world: SimWorld): Promise<void> {
+  const { chance, ctx, deps, owner } = world;
+  const models = (await readModels(world)).filter((model) => model.desired !== "DELETED");
+  const kind = chance.pick("wish-kind", [
+    "deploy",
+    "deploy",
+    "pause",
+    "resume",
+    "retry",
+    "delete",
+    "update",
+    "scale",
+    "money",
+  ]);
+  if (kind === "money") return topUp(world);
+  if (kind === "deploy" || models.length === 0) {
+    if (models.length >= MODELS_MAX) return;
+    const cloud = chance.happens("cloud", 0.5);
+    await deployModel(ctx, deps, {
+      ownerId: owner.userId,
+      modelName: `model-${ctx.random.uuid()}`,
+      description: "",
+      modelPath: "org/tiny",
+      provider: cloud ? "LAMBDA" : "ONPREM",
+      regions: {},
+      gpuType: "UNSPECIFIED",
+      gpuCount: 0,
+      modelSpec: undefined,
+      apiKey: "",
+      hfToken: "",
+      kvCacheEnabled: true,
+      cpuOffloadingEnabled: false,
+      nodeId: "",
+      replicas: chance.between("replicas", 1, 2),
+    });
+    return;
+  }
+  const model = chance.pick("which", models);
+  const input = { principal: owner, modelId: model.id };
+  const nothing = { description: undefined, modelSpec: undefined, replicas: undefined };
+  const stopped = async (desired: "PAUSED" | "DELETED") =>
+    world.stopped.set(model.id, { desired, chargedMs: await chargedMs(world, model.deployment_id) });
+  if (kind === "pause") await pauseModel(ctx, deps, input).then(() => stopped("PAUSED"));
+  if (kind === "resume") await resumeModel(ctx, deps, input).then(() => world.stopped.delete(model.id));
+  if (kind === "retry") await retryModel(ctx, deps, input);
+  if (kind === "delete") await deleteModel(ctx, deps, input).then(() => stopped("DELETED"));
+  if (kind === "scale")
+    await updateModel(ctx, deps, { ...input, ...nothing, replicas: chance.between("scale", 1, 3) });
+  if (kind === "update") {
+    const contextTokens = chance.between("context", 1, 512);
+    await updateModel(ctx, deps, { ...input, ...nothing, modelSpec: { contextTokens } });
+  }
+}
+
+async function topUp(world: SimWorld, nanos = TOP_UP_NANOS): Promise<void> {
+  const { userId } = world.owner;
+  const key = world.ctx.random.uuid();
+  await grantCredit(world.ctx, {
+    operatorId: userId,
+    userId,
+    amount: { currency: "USD", nanos },
+    reason: "sim",
+    key,
+  });
+}
+
+async function rest(world: SimWorld, check: () => Promise<void>): Promise<void> {
+  const end = world.clock.now().getTime() + REST_MS;
+  while (world.clock.now().getTime() < end) {
+    const { rows } = await sql<{ at: Date | null }>`
+      select min(greatest(next_check_at, coalesce(claimed_until, next_check_at))) as at from model`.execute(
+      world.ctx.db,
+    );
+    const next = rows[0]?.at?.getTime() ?? end;
+    const settled = (await readModels(world)).every((model) =>
+      ["RUNNING", "PAUSED", "FAILED", "DELETED"].includes(model.status),
+    );
+    const now = world.clock.now().getTime();
+    // Once all is calm, larger strides; never so large that a probe is missed.
+    world.clock.advance(Math.max(1, Math.min(next, end) - now));
+    await world.pass(0);
+    await check();
+    if (settled && world.clock.now().getTime() > end - REST_MS + CALM_MS) break;
+  }
+  for (let round = 0; round < 4; round++) {
+    world.clock.advance(world.deps.limits.sweepAgeMs);
+    await world.sweep();
+  }
+}
+
+/** Deletes everything: no machine, no row that is looked at, and no held money may be left. */
+async function wipe(world: SimWorld, check: () => Promise<void>): Promise<void> {
+  const { ctx, deps, owner } = world;
+  world.stopped.clear();
+  for (const model of await readModels(world)) {
+    if (model.desired !== "DELETED") await deleteModel(ctx, deps, { principal: owner, modelId: model.id });
+  }
+  for (let round = 0; round < 200; round++) {
+    world.clock.advance(5_000);
+    await world.pass(0);
+    await check();
+  }
+  for (const model of await readModels(world)) assert.equal(model.status, "DELETED");
+  assert.deepEqual(
+    world.providers.flatMap((one) => one.alive()),
+    [],
+    "no machine is left",
+  );
+  assert.equal((await balanceOf(ctx, owner.userId)).heldNanos, 0n, "no money is held");
+  await checkBooks(world);
+}

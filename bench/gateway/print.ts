@@ -60,7 +60,7 @@ function rowOf(what: string, target: string, own: readonly Measured[]): string[]
     what,
     target,
     of((one) => one.perSecond),
-    target === "engine" ? "" : of((one) => one.cpuMicros),
+    target === "engine" ? "" : spread(own.map((one) => one.cpuMicros)),
     of((one) => one.latencyMs.p50),
     of((one) => one.latencyMs.p99),
     streams ? of((one) => one.ttftMs.p50) : "",

@@ -1,0 +1,194 @@
+/** The gateway's world in memory: models, keys and a small ledger that keeps the promises that the real one keeps. */
+import { createHash } from "node:crypto";
+import { StatusError } from "../../../src/base/status.ts";
+import type {
+  GatewayControl,
+  GatewayRoute,
+  GatewayUsage,
+  LeasedSlice,
+  PublishedOffer,
+  RouteReplica,
+} from "../../../src/gateway/index.ts";
+import type { InferenceKey } from "../../../src/identity/index.ts";
+
+export const ALICE = "aaaaaaaa-0000-4000-8000-00000000000a";
+export const BOB = "bbbbbbbb-0000-4000-8000-00000000000b";
+export const MODEL = "11111111-2222-4333-8444-555555555555";
+export const MODEL_KEY = `model-key-${"m".repeat(24)}`;
+export const ALICE_KEY = `sk-${"alice".repeat(8)}`;
+export const BOB_KEY = `sk-${"bob12".repeat(8)}`;
+
+export const hashOf = (key: string) => createHash("sha256").update(key).digest();
+
+export function routeOf(replicas: readonly RouteReplica[], more: Partial<GatewayRoute> = {}): GatewayRoute {
+  return {
+    modelId: MODEL,
+    servedName: "tiny-cpux1-11111111",
+    modelName: "mine",
+    ownerId: ALICE,
+    keyHash: hashOf(MODEL_KEY),
+    status: "RUNNING",
+    reason: "SERVING",
+    message: "Serving.",
+    retryAfterMs: 0,
+    contextTokens: 4_096,
+    replicas,
+    ...more,
+  };
+}
+
+export function keyOf(userId: string, more: Partial<InferenceKey> = {}): InferenceKey {
+  return { keyId: `key-of-${userId}`, userId, scopes: [], expiresAt: null, disabled: false, ...more };
+}
+
+export const CATALOGUE_NAME = "vendor/tiny";
+
+/** 1 nano a token of input, 2 of output: charges can be added in the head. */
+export function offerOf(more: Partial<PublishedOffer> = {}): PublishedOffer {
+  return {
+    servedName: CATALOGUE_NAME,
+    modelId: MODEL,
+    price: {
+      versionId: "price-1",
+      inputNanosPerMillion: 1_000_000n,
+      cachedNanosPerMillion: 0n,
+      outputNanosPerMillion: 2_000_000n,
+    },
+    limits: { concurrencyMax: 0, outputTokensMax: 0 },
+    ...more,
+  };
+}
+
+interface MemorySlice {
+  readonly userId: string;
+  readonly amountNanos: bigint;
+  capturedNanos: bigint;
+  closed: boolean;
+}
+
+export class MemoryControl implements GatewayControl {
+  routes: GatewayRoute[] = [];
+  offers: PublishedOffer[] = [];
+  readonly keys = new Map<string, InferenceKey>();
+  readonly shipped: GatewayUsage[] = [];
+  /** Free money by user; slices are taken from it and what is left of them comes back. */
+  readonly balances = new Map<string, bigint>();
+  readonly slices = new Map<string, MemorySlice>();
+  /** Usage that no open slice covered: what the operator would have to write off. */
+  uncoveredNanos = 0n;
+  sliceMs = 3_600_000;
+  /** The database can't be asked. */
+  down = false;
+  /** Only shipping fails. */
+  shippingFails = false;
+  readonly calls = { routes: 0, keys: 0, leases: 0 };
+  readonly #listeners = new Set<(what: string) => void>();
+
+  addKey(secret: string, key: InferenceKey): void {
+    this.keys.set(hashOf(secret).toString("hex"), key);
+  }
+
+  tell(what: string): void {
+    for (const listener of this.#listeners) listener(what);
+  }
+
+  async routesByModelId(ids: readonly string[]) {
+    this.#look("routes");
+    return this.routes.filter((route) => ids.includes(route.modelId));
+  }
+
+  async routesByServedName(names: readonly string[]) {
+    this.#look("routes");
+    const own = this.routes.filter((route) => names.includes(route.servedName));
+    const offered = this.offers.flatMap((published) =>
+      names.includes(published.servedName)
+        ? this.routes
+            .filter((route) => route.modelId === published.modelId)
+            .map((route) => ({ ...route, published }))
+        : [],
+    );
+    return [...own, ...offered];
+  }
+
+  async routesOfOwner(userId: string) {
+    this.#look("routes");
+    return this.routes.filter((route) => route.ownerId === userId);
+  }
+
+  async published() {
+    this.#look("routes");
+    return this.offers;
+  }
+
+  async keyByHash(hash: Buffer) {
+    this.#look("keys");
+    return this.keys.get(hash.toString("hex"));
+  }
+
+  async leaseSlice({ userId, wantNanos }: { userId: string; wantNanos: bigint }): Promise<LeasedSlice> {
+    this.#look("leases");
+    const free = this.balances.get(userId) ?? 0n;
+    if (free < wantNanos) throw balanceTooLow(wantNanos, free);
+    this.balances.set(userId, free - wantNanos);
+    const sliceId = `slice-${this.slices.size + 1}`;
+    this.slices.set(sliceId, { userId, amountNanos: wantNanos, capturedNanos: 0n, closed: false });
+    return { sliceId, amountNanos: wantNanos, spendMs: this.sliceMs };
+  }
+
+  async closeSlice(sliceId: string) {
+    this.#alive();
+    const slice = this.slices.get(sliceId);
+    if (!slice || slice.closed) return;
+    slice.closed = true;
+    const left = slice.amountNanos - slice.capturedNanos;
+    this.balances.set(slice.userId, (this.balances.get(slice.userId) ?? 0n) + left);
+  }
+
+  async shipUsage(records: readonly GatewayUsage[]) {
+    this.#alive();
+    if (this.shippingFails) throw new Error("shipping fails");
+    for (const record of records) {
+      const known = this.shipped.some((one) => one.requestId === record.requestId);
+      this.shipped.push(record);
+      if (!known) this.#capture(record);
+    }
+  }
+
+  onChange(listener: (what: string) => void) {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #capture(record: GatewayUsage): void {
+    const price = this.offers.find((one) => one.price.versionId === record.priceVersionId)?.price;
+    if (!price) return;
+    const charge =
+      (BigInt(record.promptTokens - record.cachedTokens) * price.inputNanosPerMillion +
+        BigInt(record.cachedTokens) * price.cachedNanosPerMillion +
+        BigInt(record.completionTokens) * price.outputNanosPerMillion) /
+      1_000_000n;
+    const slice = record.sliceId === null ? undefined : this.slices.get(record.sliceId);
+    const room = !slice || slice.closed ? 0n : slice.amountNanos - slice.capturedNanos;
+    const captured = charge < room ? charge : room;
+    if (slice) slice.capturedNanos += captured;
+    this.uncoveredNanos += charge - captured;
+  }
+
+  #look(what: "routes" | "keys" | "leases"): void {
+    this.calls[what]++;
+    this.#alive();
+  }
+
+  #alive(): void {
+    if (this.down) throw new Error("the database is not there");
+  }
+}
+
+export function balanceTooLow(neededNanos: bigint, availableNanos: bigint): StatusError {
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "BALANCE_TOO_LOW",
+    message: "The balance is too low.",
+    metadata: { neededNanos: String(neededNanos), availableNanos: String(availableNanos) },
+  });
+}

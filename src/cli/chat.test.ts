@@ -115,6 +115,13 @@ test("a piped question, and the answer as JSON", async (t) => {
   });
 });
 
+test("nothing is sent where there is no question", async (t) => {
+  const { slipway, asked } = await setup(t, (_asked, response) => stream(response, ["?"]));
+  assert.equal((await slipway.run(["chat", "tiny"], { stdin: "\n" })).status, 2);
+  assert.equal((await slipway.run(["chat", "tiny", "-m", " "])).status, 2);
+  assert.deepEqual(asked, []);
+});
+
 test("a catalogue model is asked at the common address with the user's key, also without a token", async (t) => {
   const { slipway, asked } = await setup(t, (_asked, response) => stream(response, ["yes"]));
   assert.equal((await slipway.run(["chat", "starter", "-m", "?"])).status, 0);

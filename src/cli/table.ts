@@ -8,12 +8,18 @@ export interface Column {
 
 const GAP = "  ";
 
-/** Aligned columns under their titles, one line a row; "" for no rows. The last column is not padded. */
+/** Aligned columns under their titles, one line a row; "" for no rows. A column without title and cells is left out. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
-  const cells = [columns.map((column) => column.title), ...rows.map((row) => row.map(plainLine))];
-  const widths = columns.map((_, at) => Math.max(...cells.map((row) => lengthOf(row[at] ?? ""))));
-  return cells.map((row) => `${line(columns, row, widths)}\n`).join("");
+  const shown = columns.flatMap((column, at) =>
+    column.title !== "" || rows.some((row) => row[at] !== "") ? [{ ...column, at }] : [],
+  );
+  const cells = [
+    shown.map(({ title }) => title),
+    ...rows.map((row) => shown.map(({ at }) => plainLine(row[at] ?? ""))),
+  ];
+  const widths = shown.map((_, at) => Math.max(...cells.map((row) => lengthOf(row[at] ?? ""))));
+  return cells.map((row) => `${line(shown, row, widths)}\n`).join("");
 }
 
 /** "name  value" lines, the names aligned; empty values are left out. */

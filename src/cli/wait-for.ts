@@ -32,6 +32,14 @@ const STUCK: Readonly<Record<Goal, ReadonlySet<ModelStatus>>> = {
   deleted: new Set(),
 };
 
+export interface WaitOptions {
+  readonly goal: Goal;
+  /** Longest wait. */
+  readonly seconds: number;
+  /** Events up to this one are not told. */
+  readonly after?: bigint;
+}
+
 /**
  * Looks at a model until it reaches the goal, and tells its events and progress meanwhile. Looking again and again, rather
  * than watching a stream, survives every restart on the way. Throws FAILED_PRECONDITION where it can't get there by itself,
@@ -40,21 +48,25 @@ const STUCK: Readonly<Record<Goal, ReadonlySet<ModelStatus>>> = {
 export async function waitFor(
   session: Session,
   modelId: string,
-  goal: Goal,
-  seconds: number,
+  options: WaitOptions,
 ): Promise<GetModelResponse> {
   const { clock, interrupted } = session.io;
-  const deadline = clock.monotonicMs() + seconds * 1_000;
-  let told = 0n;
-  for (;;) {
-    const answer = await look(session, modelId, goal);
-    if (answer === undefined) return GONE;
-    const model = present(answer.model);
-    told = tell(session, model, told);
-    if (model.status === REACHED[goal]) return answer;
-    if (STUCK[goal].has(model.status)) throw stuck(model);
-    if (clock.monotonicMs() >= deadline) throw late(model, seconds);
-    await clock.sleep(POLL_MS, interrupted);
+  const deadline = clock.monotonicMs() + options.seconds * 1_000;
+  let told = options.after ?? 0n;
+  try {
+    for (;;) {
+      const answer = await look(session, modelId, options.goal);
+      if (answer === undefined) return GONE;
+      const model = present(answer.model);
+      told = tellEvents(session, model, told);
+      if (model.status === REACHED[options.goal]) return answer;
+      if (STUCK[options.goal].has(model.status)) throw stuck(model);
+      if (clock.monotonicMs() >= deadline) throw late(model, options.seconds);
+      tellProgress(session, model);
+      await clock.sleep(POLL_MS, interrupted);
+    }
+  } finally {
+    session.progress.end();
   }
 }
 
@@ -71,18 +83,22 @@ async function look(session: Session, modelId: string, goal: Goal): Promise<GetM
   }
 }
 
-/** Tells the events after `told`, oldest first, then the present step; returns the last event's id. */
-function tell(session: Session, model: Model, told: bigint): bigint {
+/** Tells the events after `told`, oldest first; returns the last event's id. */
+function tellEvents(session: Session, model: Model, told: bigint): bigint {
   const fresh = model.events.filter((event) => event.eventId > told).reverse();
   for (const event of fresh) session.progress.line(eventLine(event));
-  const { progress } = model;
-  if (progress === undefined || progress.step === "") session.progress.update(stepOf(model), undefined);
-  else {
-    const size =
-      progress.totalBytes > 0n ? ` ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)}` : "";
-    session.progress.update(`${progress.step}${size}`, progress.share);
-  }
   return fresh.at(-1)?.eventId ?? told;
+}
+
+function tellProgress(session: Session, model: Model): void {
+  const { progress } = model;
+  if (progress === undefined || progress.step === "") {
+    session.progress.update(stepOf(model), undefined);
+    return;
+  }
+  const size =
+    progress.totalBytes > 0n ? ` ${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)}` : "";
+  session.progress.update(`${progress.step}${size}`, progress.share);
 }
 
 function stepOf(model: Model): string {

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { type Command, InvalidArgumentError } from "commander";
+import { invalidArgument } from "../../base/status.ts";
 import { type ChatMessage, type ChatOptions, streamChat, type Usage } from "../chat-stream.ts";
 import { type ChatTarget, chatTarget } from "../chat-target.ts";
 import { failureOf } from "../failure.ts";
@@ -43,6 +44,9 @@ async function chat(session: Session, name: string, options: Options): Promise<v
   const question =
     options.message ?? (session.io.isTty.stdin ? undefined : await readPiped(session.io, QUESTION_BYTES_MAX));
   if (question === undefined) return converse(session, target, system, options);
+  if (question.trim() === "") {
+    throw invalidArgument([{ field: "--message", description: "ask something: there is no question" }]);
+  }
   await askOnce(session, target, [...system, { role: "user", content: question }], options);
 }
 

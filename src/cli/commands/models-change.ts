@@ -81,7 +81,11 @@ function addChange<D extends DescMessage>(models: Command, io: CliIo, change: Ch
           session.output.message(change.schema, answer, () => `${name} is ${statusName(model.status)}\n`);
           return;
         }
-        const reached = await waitFor(session, modelId, change.goal, options.waitSeconds);
+        const reached = await waitFor(session, modelId, {
+          goal: change.goal,
+          seconds: options.waitSeconds,
+          after: model.events[0]?.eventId ?? 0n,
+        });
         if (reached.model) reached.model.apiKey = "";
         const state = change.goal.toUpperCase();
         session.output.message(GetModelResponseSchema, reached, () => `${name} is ${state}\n`);

@@ -47,7 +47,7 @@ async function deploy(session: Session, weights: string | undefined, options: Op
     return;
   }
   session.progress.line(`Accepted: ${model.modelName} (${model.modelId})`);
-  const running = await waitFor(session, model.modelId, "running", options.waitSeconds);
+  const running = await waitFor(session, model.modelId, { goal: "running", seconds: options.waitSeconds });
   const up = present(running.model);
   if (options.showKey !== true) up.apiKey = "";
   session.output.message(GetModelResponseSchema, running, () => modelText(up, session.io.clock.now()));

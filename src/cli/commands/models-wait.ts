@@ -24,7 +24,7 @@ export function addWait(models: Command, io: CliIo): void {
     .action((reference: string, options: Options) =>
       run(io, options, async (session) => {
         const modelId = await modelIdOf(session, reference);
-        const answer = await waitFor(session, modelId, options.for, options.waitSeconds);
+        const answer = await waitFor(session, modelId, { goal: options.for, seconds: options.waitSeconds });
         if (answer.model) answer.model.apiKey = "";
         const text = () =>
           answer.model ? modelText(answer.model, io.clock.now()) : `${reference} is gone.\n`;

@@ -75,7 +75,7 @@ function fitText(verdict: FitVerdict): string {
   const tokens = (count: bigint) => (count > 0n ? `${count} tokens` : "");
   return facts([
     ...lines,
-    ["needed", bytes(verdict.neededBytes)],
+    ["needed", verdict.neededBytes > 0n ? bytes(verdict.neededBytes) : ""],
     ["available", verdict.availableBytes > 0n ? bytes(verdict.availableBytes) : ""],
     ["context", tokens(verdict.contextTokens)],
     ["largest", tokens(verdict.contextMaxTokens)],

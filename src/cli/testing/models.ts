@@ -105,7 +105,6 @@ export function fakeModels(seen: readonly Seen[], options: { thenGone?: boolean 
   const listed = () => {
     const model = modelOf(seen, 0);
     model.apiKey = "";
-    model.events = [];
     return model;
   };
   const steered = (name: string) => () => {

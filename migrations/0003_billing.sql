@@ -171,9 +171,13 @@ create table credit_grant (
   user_id uuid not null references users (id),
   operator_id uuid not null,
   reason text not null,
+  -- Given while the installation took play money: it is play money too.
+  test_money boolean not null,
   transfer_id bigint not null unique,
   created_at timestamptz not null
 );
+
+create index credit_grant_test on credit_grant (user_id) where test_money;
 
 create table payment_customer (
   user_id uuid not null references users (id),

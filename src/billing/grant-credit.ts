@@ -23,7 +23,7 @@ export interface CreditInput {
  */
 export function grantCredit(ctx: DbCtx, input: CreditInput): Promise<{ readonly transferId: bigint }> {
   return withTransaction(ctx, async (tx) => {
-    const { currency } = await readSettings(tx);
+    const { currency, payments } = await readSettings(tx);
     if (input.amount.currency !== currency) throw currencyMismatch(currency);
     await getUser(tx, input.userId);
     const { transferId, created } = await postTransfer(tx, {
@@ -35,8 +35,8 @@ export function grantCredit(ctx: DbCtx, input: CreditInput): Promise<{ readonly 
     });
     if (created) {
       await sql`
-        insert into credit_grant (id, key, user_id, operator_id, reason, transfer_id, created_at)
-        values (${tx.random.uuid()}, ${input.key}, ${input.userId}, ${input.operatorId}, ${input.reason}, ${transferId},
+        insert into credit_grant (id, key, user_id, operator_id, reason, test_money, transfer_id, created_at)
+        values (${tx.random.uuid()}, ${input.key}, ${input.userId}, ${input.operatorId}, ${input.reason}, ${payments === "test"}, ${transferId},
           ${tx.clock.now()})`.execute(tx.db);
     }
     return { transferId };

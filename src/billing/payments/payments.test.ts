@@ -144,6 +144,13 @@ test("test money never pays for a cloud, not even after the installation stopped
   assert.deepEqual(reasons((await verdict(f, "cloud")).errors), ["TEST_MONEY_REFUSED"]);
 });
 
+test("credit that was given while test money was taken stays test money", async (t) => {
+  const f = await fixture(t);
+  await credit(f, units(1));
+  await configureBilling(f.ctx, { currency: CURRENCY, payments: "off" });
+  assert.deepEqual(reasons((await verdict(f, "cloud")).errors), ["TEST_MONEY_REFUSED"]);
+});
+
 test("where no payments are taken no card is asked for", async (t) => {
   const f = await fixture(t);
   await configureBilling(f.ctx, { currency: CURRENCY, payments: "off" });

@@ -191,10 +191,11 @@ export async function selectPendingIntents(
   return rows.map(intentOf);
 }
 
-/** True when what the user has may be play money: the installation takes it, or the user once paid with it. */
+/** True when what the user has may be play money: the installation takes it, or the user once paid with it or was given it. */
 export async function hasTestMoney(ctx: DbCtx, userId: string): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from billing_settings where payments = 'test')
+      or exists (select from credit_grant where user_id = ${userId} and test_money)
       or exists (select from payment_intent where user_id = ${userId} and processor = 'test' and state = 'succeeded') as found`.execute(
     ctx.db,
   );

@@ -1,9 +1,9 @@
 /** One answer of a model over the OpenAI surface, as it is streamed. */
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { z } from "zod";
-import type { Code } from "../base/status.ts";
 import type { ChatTarget } from "./chat-target.ts";
-import { type Failure, GatewayError, NetworkError, retryAfterHeader } from "./failure.ts";
+import { GatewayError, NetworkError } from "./failure.ts";
+import { midStream, refusal } from "./gateway-refusal.ts";
 import type { CliIo } from "./io.ts";
 
 /** Longest silence of a stream; the first token of a long prompt may take minutes. */
@@ -140,59 +140,6 @@ function usageOf(usage: NonNullable<z.infer<typeof chunkShape>["usage"]>): Usage
   };
 }
 
-const errorShape = z.object({
-  error: z.object({
-    message: z.string(),
-    code: z.union([z.string(), z.number()]).nullish(),
-    metadata: z.record(z.string(), z.string()).optional(),
-  }),
-});
-
-function refusal(response: Response, body: string): Failure {
-  const parsed = errorShape.safeParse(parseJson(body));
-  const known = parsed.success ? parsed.data.error : undefined;
-  return {
-    code: CODE_BY_STATUS[response.status] ?? "UNKNOWN",
-    reason: typeof known?.code === "string" ? known.code.toUpperCase() : "",
-    message: known?.message ?? `The gateway answered with status ${response.status}.`,
-    violations: [],
-    metadata: known?.metadata ?? {},
-    retryAfterMs: retryAfterHeader(response.headers),
-    requestId: response.headers.get("slipway-request-id") ?? "",
-  };
-}
-
-function midStream(message: string, code: string, requestId: string): Failure {
-  const reason = code.toUpperCase();
-  return {
-    code: "UNAVAILABLE",
-    reason,
-    message,
-    violations: [],
-    metadata: {},
-    retryAfterMs: undefined,
-    requestId,
-  };
-}
-
-/** What a status of the OpenAI surface means: 402 is money, 409 and 503 are a model that is not ready. */
-const CODE_BY_STATUS: Readonly<Record<number, Code>> = {
-  400: "INVALID_ARGUMENT",
-  401: "UNAUTHENTICATED",
-  402: "FAILED_PRECONDITION",
-  403: "PERMISSION_DENIED",
-  404: "NOT_FOUND",
-  405: "UNIMPLEMENTED",
-  409: "UNAVAILABLE",
-  413: "INVALID_ARGUMENT",
-  415: "INVALID_ARGUMENT",
-  429: "RESOURCE_EXHAUSTED",
-  500: "INTERNAL",
-  502: "UNAVAILABLE",
-  503: "UNAVAILABLE",
-  504: "DEADLINE_EXCEEDED",
-};
-
 interface IdleTimer {
   (): void;
   end(): void;
@@ -205,12 +152,4 @@ function idleTimer(onIdle: () => void): IdleTimer {
     timer = setTimeout(onIdle, IDLE_MAX_MS);
   };
   return Object.assign(restart, { end: () => clearTimeout(timer) });
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -3,7 +3,7 @@ import type { DbCtx } from "../db/db.ts";
 import { roleThrough } from "./access.ts";
 import { credentialHash, looksLikeAccessToken } from "./credential.ts";
 import type { AccessToken, Principal } from "./model.ts";
-import { selectTokenByHash, updateTokenUsed } from "./store.ts";
+import { selectTokenByHash, updateTokenUsed } from "./store/access-tokens.ts";
 
 /** A use is written down at most so often a token: a busy token must not become a hot row. */
 const USED_STEP_MS = 60_000;

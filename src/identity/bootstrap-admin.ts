@@ -3,7 +3,7 @@ import { createAccessToken } from "./create-access-token.ts";
 import { newUser } from "./create-user.ts";
 import { getUser } from "./find-user.ts";
 import { LOCAL_ISSUER, type User } from "./model.ts";
-import { insertUser, selectPlatformUser, selectUserBySubject, updateUser } from "./store.ts";
+import { insertUser, selectPlatformUser, selectUserBySubject, updateUser } from "./store/users.ts";
 
 const BOOTSTRAP_SUBJECT = "bootstrap";
 

@@ -2,7 +2,7 @@ import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../db/db.ts";
 import { getUser } from "./find-user.ts";
 import type { Role, User } from "./model.ts";
-import { lockSuperAdmins, updateUser } from "./store.ts";
+import { lockSuperAdmins, updateUser } from "./store/users.ts";
 
 /** Changes what a user may do. Throws USER_NOT_FOUND, and LAST_SUPER_ADMIN where nobody would be left to appoint others. */
 export function changeRole(ctx: DbCtx, input: { userId: string; role: Role }): Promise<User> {

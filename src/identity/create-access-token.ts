@@ -4,7 +4,7 @@ import { tokenScopeViolations } from "./access.ts";
 import { newAccessToken } from "./credential.ts";
 import { getUser } from "./find-user.ts";
 import type { AccessToken } from "./model.ts";
-import { insertAccessToken } from "./store.ts";
+import { insertAccessToken } from "./store/access-tokens.ts";
 
 export interface NewAccessToken {
   readonly userId: string;

@@ -5,7 +5,7 @@ import { expiryViolations } from "./create-access-token.ts";
 import { newInferenceKey } from "./credential.ts";
 import { getUser } from "./find-user.ts";
 import type { ApiKey } from "./model.ts";
-import { countKeysLocked, insertInferenceKey } from "./store.ts";
+import { countKeysLocked, insertInferenceKey } from "./store/inference-keys.ts";
 
 /** Keys that one user may hold at once; as many as one list shows. */
 export const KEYS_MAX = 1_000;

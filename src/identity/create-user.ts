@@ -1,7 +1,7 @@
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { LOCAL_ISSUER, type Role, type User } from "./model.ts";
-import { insertUser } from "./store.ts";
+import { insertUser } from "./store/users.ts";
 
 export interface NewUser {
   readonly role?: Role;

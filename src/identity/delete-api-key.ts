@@ -2,7 +2,7 @@ import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, withTransaction } from "../db/db.ts";
 import { atLeast } from "./access.ts";
 import type { Principal } from "./model.ts";
-import { selectInferenceKey, updateKeyDeleted } from "./store.ts";
+import { selectInferenceKey, updateKeyDeleted } from "./store/inference-keys.ts";
 
 /**
  * Deletes a key; it stops opening anything within seconds. A repeat changes nothing. Throws KEY_NOT_FOUND, also for

@@ -1,7 +1,7 @@
 import type { DbCtx } from "../db/db.ts";
 import { credentialHash } from "./credential.ts";
 import type { InferenceKey } from "./model.ts";
-import { selectKeyByHash, updateKeysUsed } from "./store.ts";
+import { selectKeyByHash, updateKeysUsed } from "./store/inference-keys.ts";
 
 /** A use is written down at most so often a key. */
 const USED_STEP_MS = 60_000;

@@ -2,7 +2,7 @@ import { invalidArgument, StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { atLeast, notAllowed, ownerOf } from "./access.ts";
 import type { Principal, User } from "./model.ts";
-import { selectPlatformUser, selectUser, selectUsersByEmail } from "./store.ts";
+import { selectPlatformUser, selectUser, selectUsersByEmail } from "./store/users.ts";
 
 /** The user, or undefined. */
 export function findUser(ctx: DbCtx, userId: string): Promise<User | undefined> {

@@ -2,7 +2,7 @@ import { cutPage, type Page } from "../base/page.ts";
 import { invalidArgument } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { AccessToken } from "./model.ts";
-import { selectAccessTokens } from "./store.ts";
+import { selectAccessTokens } from "./store/access-tokens.ts";
 
 export interface TokenListInput {
   /** "" for every user. */

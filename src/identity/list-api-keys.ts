@@ -1,7 +1,7 @@
 import type { DbCtx } from "../db/db.ts";
 import { KEYS_MAX } from "./create-api-key.ts";
 import type { ApiKey } from "./model.ts";
-import { selectInferenceKeys } from "./store.ts";
+import { selectInferenceKeys } from "./store/inference-keys.ts";
 
 /** A user's keys without the keys themselves, newest first, at most KEYS_MAX. */
 export function listApiKeys(

@@ -1,7 +1,7 @@
 import { PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX } from "../base/page.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { User } from "./model.ts";
-import { selectUsers } from "./store.ts";
+import { selectUsers } from "./store/users.ts";
 
 export interface UserPage {
   readonly users: readonly User[];

@@ -1,7 +1,7 @@
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { AccessToken } from "./model.ts";
-import { selectAccessToken, updateTokenRevoked } from "./store.ts";
+import { selectAccessToken, updateTokenRevoked } from "./store/access-tokens.ts";
 
 /** The token's record; throws KEY_NOT_FOUND. */
 export async function getAccessToken(ctx: DbCtx, tokenId: string): Promise<AccessToken> {

@@ -1,0 +1,51 @@
+import type { Db } from "../../db/db.ts";
+import type { Role } from "../model.ts";
+
+export interface UsersTable {
+  id: string;
+  issuer: string;
+  subject: string;
+  role: Role;
+  platform: boolean;
+  first_name: string;
+  last_name: string;
+  display_name: string;
+  email: string;
+  company: string;
+  created_at: Date;
+  disabled_at: Date | null;
+}
+
+export interface AccessTokenTable {
+  id: string;
+  user_id: string;
+  name: string;
+  token_hash: Buffer;
+  prefix: string;
+  scopes: readonly string[];
+  created_at: Date;
+  expires_at: Date | null;
+  revoked_at: Date | null;
+  last_used_at: Date | null;
+}
+
+export interface InferenceKeyTable {
+  id: string;
+  user_id: string;
+  name: string;
+  key_hash: Buffer;
+  prefix: string;
+  scopes: readonly string[];
+  created_at: Date;
+  expires_at: Date | null;
+  deleted_at: Date | null;
+  last_used_at: Date | null;
+}
+
+type Tables = {
+  users: UsersTable;
+  access_token: AccessTokenTable;
+  inference_key: InferenceKeyTable;
+};
+
+export const tables = (db: Db) => db.withTables<Tables>();

@@ -22,6 +22,8 @@ export function localDriver(options: LocalDriverOptions): LocalDriver {
   return {
     provider: "ONPREM",
     name: "local",
+    // A replica's folder and the claim in it are made by one process only, however many try.
+    createIsIdempotent: true,
     offers: async () => offers(options),
     apply: (ctx, spec) => apply(ctx, state, spec),
     observe: (ctx, names) => observe(ctx, state, names),

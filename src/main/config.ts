@@ -104,6 +104,9 @@ export const settings = z.object({
   SLIPWAY_DRAIN_MAX_SECONDS: seconds(30, 1, 3_600).describe(
     "Longest wait for running streams when a replica goes.",
   ),
+  SLIPWAY_WORKER_LEASE_SECONDS: seconds(120, 6, 600).describe(
+    "How long a worker holds a model; after a crash its models wait for at most as long. Longer than any call to a provider.",
+  ),
 });
 
 export type Config = z.infer<typeof settings>;

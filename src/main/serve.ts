@@ -205,6 +205,9 @@ async function modelsDeps(
       ...LIMITS,
       windowMs: config.SLIPWAY_GPU_WINDOW_SECONDS * 1_000,
       drainMaxMs: config.SLIPWAY_DRAIN_MAX_SECONDS * 1_000,
+      leaseMs: config.SLIPWAY_WORKER_LEASE_SECONDS * 1_000,
+      // A third is kept for the call that is under way when the worker stops acting.
+      leaseMarginMs: (config.SLIPWAY_WORKER_LEASE_SECONDS * 1_000) / 3,
     },
     steps,
     probe: httpCompletionProbe(),

@@ -1,0 +1,88 @@
+/**
+ * `npm run acceptance`: the long and heavy proofs, with real parts. Each has a bound; what can't be had here is skipped, and
+ * said so. Ends with what was run, what was skipped and why; fails when a proof fails.
+ */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+interface Proof {
+  readonly name: string;
+  readonly minutesMax: number;
+  readonly files: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Why it can't run here, or undefined. */
+  missing?(): Promise<string | undefined>;
+}
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+const PROOFS: readonly Proof[] = [
+  { name: "a kill -9 at every named step", minutesMax: 15, files: ["test/acceptance/kill-walk.test.ts"] },
+  {
+    name: "many seeded histories of the whole control plane",
+    minutesMax: 8,
+    files: ["test/sim/*.test.ts"],
+    env: { SLIPWAY_SIM_SEEDS: "40" },
+  },
+  {
+    name: "the packed program, installed into an empty folder",
+    minutesMax: 6,
+    files: ["test/acceptance/package.test.ts"],
+    missing: registryMissing,
+  },
+];
+
+async function registryMissing(): Promise<string | undefined> {
+  const status = await run(
+    "npm",
+    ["view", "commander", "version", "--fetch-timeout=10000", "--fetch-retries=0"],
+    {},
+    0.5,
+    true,
+  );
+  return status === 0 ? undefined : "no package registry can be reached";
+}
+
+/** Runs a command within its bound; resolves to its status, or -1 when it took too long. */
+function run(
+  file: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  minutesMax: number,
+  quiet = false,
+): Promise<number> {
+  const child = spawn(file, args, {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: quiet ? "ignore" : "inherit",
+  });
+  return new Promise((resolve) => {
+    const bound = setTimeout(() => {
+      child.kill("SIGTERM");
+      setTimeout(() => child.kill("SIGKILL"), 10_000).unref();
+      resolve(-1);
+    }, minutesMax * 60_000);
+    child.once("error", () => resolve(1));
+    child.once("exit", (code) => {
+      clearTimeout(bound);
+      resolve(code ?? 1);
+    });
+  });
+}
+
+const told: string[] = [];
+let failed = 0;
+for (const proof of PROOFS) {
+  const missing = await proof.missing?.();
+  if (missing !== undefined) {
+    told.push(`skipped  ${proof.name}: ${missing}`);
+    continue;
+  }
+  console.log(`--- ${proof.name} (at most ${proof.minutesMax} minutes)`);
+  const args = ["--test", "--test-global-setup=test/support/global-setup.ts", ...proof.files];
+  const status = await run(process.execPath, args, proof.env ?? {}, proof.minutesMax);
+  if (status !== 0) failed++;
+  told.push(`${status === 0 ? "passed " : status === -1 ? "TOO LONG" : "FAILED "}  ${proof.name}`);
+}
+console.log(told.join("\n"));
+process.exitCode = failed === 0 ? 0 : 1;

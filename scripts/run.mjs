@@ -81,7 +81,7 @@ const verbs = {
       "--test-global-setup=test/support/global-setup.ts",
       ...(rest.length > 0
         ? rest
-        : ["src/**/*.test.ts", "test/{contract,sim,e2e}/**/*.test.ts", "test/*.test.ts"]),
+        : ["src/**/*.test.ts", "test/{contract,sim,e2e,gateway}/**/*.test.ts", "test/*.test.ts"]),
     ]),
   acceptance: () => run(node, ["test/acceptance/run.ts", ...rest]),
   async check() {
@@ -95,9 +95,10 @@ const verbs = {
         [join(root, "node_modules", "typescript", "bin", "tsc"), "--noEmit", "-p", "tsconfig.json"],
       ],
       ["who imports whom", tool("depcruise"), ["--config", ".dependency-cruiser.cjs", "src"]],
+      // First, since it also writes what buf needs beside the contract.
+      ["generated code is current", node, ["scripts/generate.mjs", "--check"]],
       ["contract lint", tool("buf"), ["lint", "proto"]],
       ["contract compatibility", tool("buf"), ["breaking", "proto", "--against", "proto/baseline.binpb"]],
-      ["generated code is current", node, ["scripts/generate.mjs", "--check"]],
     ]);
   },
 };

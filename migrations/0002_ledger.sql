@@ -62,10 +62,11 @@ create table ledger_transfer (
 );
 create index ledger_transfer_hold on ledger_transfer (hold_id) where hold_id is not null;
 
--- No foreign key to the account or from a transfer to its code: its check would lock the one row of the revenue account, and
--- every charge would write there. Rows come only from ledger_write, which has just read both.
+-- No foreign keys here or from a transfer to its code: the check of one would lock the row of the revenue account, and every
+-- charge would write there. Rows come only from ledger_write, which has read the accounts and makes transfer and entries at
+-- once; none of them can be removed.
 create table ledger_entry (
-  transfer_id bigint not null references ledger_transfer (id),
+  transfer_id bigint not null,
   line smallint not null,
   account_id bigint not null,
   currency text not null,
@@ -134,9 +135,7 @@ create trigger once before update on ledger_hold for each row execute function l
 
 create function ledger_transfer_balances() returns trigger language plpgsql as $$
 begin
-  if exists (
-    select from ledger_entry where transfer_id = new.transfer_id group by currency having sum(amount) <> 0
-  ) then
+  if (select sum(amount) from ledger_entry where transfer_id = new.transfer_id and currency = new.currency) <> 0 then
     raise exception 'the entries of transfer % do not sum to zero', new.transfer_id using errcode = 'check_violation';
   end if;
   return null;
@@ -179,14 +178,17 @@ create function ledger_write(
 declare
   made bigint;
 begin
-  insert into ledger_transfer (key, code, currency, amount, hold_id, at)
-    values (p_key, p_code, p_currency, p_amount, p_hold, p_at)
-    on conflict (key) do nothing returning id into made;
-  if made is not null then
-    insert into ledger_entry (transfer_id, line, account_id, currency, amount, at) values
-      (made, 1, p_from, p_currency, -p_amount, p_at),
-      (made, 2, p_to, p_currency, p_amount, p_at);
-  end if;
+  with transfer as (
+    insert into ledger_transfer (key, code, currency, amount, hold_id, at)
+      values (p_key, p_code, p_currency, p_amount, p_hold, p_at)
+      on conflict (key) do nothing returning id
+  ), entries as (
+    insert into ledger_entry (transfer_id, line, account_id, currency, amount, at)
+      select id, 1, p_from, p_currency, -p_amount, p_at from transfer
+      union all
+      select id, 2, p_to, p_currency, p_amount, p_at from transfer
+  )
+  select id into made from transfer;
   return made;
 end
 $$;
@@ -212,13 +214,21 @@ declare
   movement ledger_movement;
   from_account bigint;
   to_account bigint;
+  nobody constant uuid := '00000000-0000-0000-0000-000000000000';
   kept_account bigint;
   change bigint;
   made bigint;
 begin
-  select * into strict movement from ledger_movement m where m.code = p_code;
-  from_account := ledger_account_of(movement.from_kind, p_owner, p_currency, p_at);
-  to_account := ledger_account_of(movement.to_kind, p_owner, p_currency, p_at);
+  select m.* into strict movement from ledger_movement m where m.code = p_code;
+  -- Kinds with owners have no account of nobody's, and the others no account of somebody's.
+  select max(a.id) filter (where a.kind = movement.from_kind), max(a.id) filter (where a.kind = movement.to_kind)
+    into from_account, to_account
+    from ledger_account a
+    where a.owner_id in (p_owner, nobody) and a.kind in (movement.from_kind, movement.to_kind) and a.currency = p_currency;
+  if from_account is null or to_account is null then
+    from_account := ledger_account_of(movement.from_kind, p_owner, p_currency, p_at);
+    to_account := ledger_account_of(movement.to_kind, p_owner, p_currency, p_at);
+  end if;
   if movement.from_kind = 'user' then
     kept_account := from_account;
     change := -p_amount;

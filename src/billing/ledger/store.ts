@@ -173,6 +173,7 @@ export async function selectDifferences(
   const { rows } = await sql<{ unbalanced: bigint; wrong: bigint }>`
     select
       (select count(*) from ledger_transfer t where not exists (select from ledger_entry e where e.transfer_id = t.id))
+      + (select count(*) from ledger_entry e where not exists (select from ledger_transfer t where t.id = e.transfer_id))
       + (select count(*) from
           (select from ledger_entry group by transfer_id, currency having sum(amount) <> 0) as uneven) as unbalanced,
       (select count(*) from ledger_projection p left join ledger_balance b on b.account_id = p.account_id

@@ -4,15 +4,13 @@ import type { BaseCtx } from "../base/ctx.ts";
 import { createLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { StatusError } from "../base/status.ts";
-import { bootstrapAdmin } from "../identity/index.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { configReference } from "./config-reference.ts";
-import { examine, type Finding } from "./doctor.ts";
-import { openInstallation } from "./installation.ts";
-import { terminalOf } from "./quickstart/terminal.ts";
-import { up } from "./quickstart/up.ts";
-import { ROLES, type RoleName, serve } from "./serve.ts";
+import type { Finding } from "./doctor.ts";
+import { ROLES, type RoleName } from "./roles.ts";
 import { stopSignal } from "./stop-signal.ts";
+
+// What a command runs is loaded by the command: `slipway whoami` needs no server, and should not wait for one to load.
 
 /** Exit status of a failure; the wire commands refine it (see the command line's guide). */
 const FAILED = 1;
@@ -81,6 +79,8 @@ function baseCtx(config: Config, logFile?: string): BaseCtx {
 }
 
 async function serveUntilStopped(roles: readonly RoleName[]): Promise<void> {
+  const { openInstallation } = await import("./installation.ts");
+  const { serve } = await import("./serve.ts");
   const stop = stopSignal();
   const config = loadConfig(process.env);
   const installation = await openInstallation(config, baseCtx(config));
@@ -99,6 +99,8 @@ async function serveUntilStopped(roles: readonly RoleName[]): Promise<void> {
 }
 
 async function runUp(options: { exit: boolean; model?: string }): Promise<void> {
+  const { up } = await import("./quickstart/up.ts");
+  const { terminalOf } = await import("./quickstart/terminal.ts");
   const stop = stopSignal();
   const config = loadConfig({ SLIPWAY_PAYMENTS: "test", ...process.env });
   const base = baseCtx(config, `${config.SLIPWAY_HOME}/slipway.log`);
@@ -107,6 +109,8 @@ async function runUp(options: { exit: boolean; model?: string }): Promise<void> 
 }
 
 async function runDoctor(json: boolean): Promise<void> {
+  const { examine } = await import("./doctor.ts");
+  const { openInstallation } = await import("./installation.ts");
   const config = loadConfig(process.env);
   const base = { ...baseCtx({ ...config, SLIPWAY_LOG_LEVEL: "silent" }) };
   const findings = await examine(config, base.clock, () => openInstallation(config, base));
@@ -120,6 +124,8 @@ function lineOf(finding: Finding): string {
 }
 
 async function runBootstrap(name: string): Promise<void> {
+  const { bootstrapAdmin } = await import("../identity/index.ts");
+  const { openInstallation } = await import("./installation.ts");
   const config = loadConfig(process.env);
   const installation = await openInstallation(config, baseCtx(config));
   try {

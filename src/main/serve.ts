@@ -28,10 +28,8 @@ import { stepsFrom } from "./kill-steps.ts";
 import { type Machines, machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { OPENAPI } from "./paths.ts";
+import type { RoleName } from "./roles.ts";
 import { VERSION } from "./version.ts";
-
-export const ROLES = ["api", "gateway", "worker"] as const;
-export type RoleName = (typeof ROLES)[number];
 
 export interface Serving {
   readonly apiUrl: string;

@@ -109,7 +109,11 @@ function served(app: FastifyInstance, grpc: GrpcServer, shutdown: AbortControlle
     },
     async close() {
       shutdown.abort();
+      // A client that opened a connection and sent nothing must not keep us; those with a call have this long to end it.
+      const late = setTimeout(() => app.server.closeAllConnections(), CLOSE_MAX_MS);
+      app.server.closeIdleConnections();
       await Promise.all([app.close(), grpc.close()]);
+      clearTimeout(late);
     },
   };
 }

@@ -32,6 +32,9 @@ export const RPC_LIMITS: RpcLimits = {
   streamMaxMs: 3_600_000,
 };
 
+/** Longest wait of a close for calls that are under way. */
+const CLOSE_MAX_MS = 10_000;
+
 export interface RpcServerOptions extends PlainRoutes {
   readonly ctx: BaseCtx;
   /** Each adds one domain's services to the router. */

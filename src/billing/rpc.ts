@@ -3,22 +3,10 @@ import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
-  AdminPricingService,
-  CreateGpuPriceResponseSchema,
-  CreateServerlessPriceResponseSchema,
-  ListGpuPriceVersionsResponseSchema,
-  ListServerlessPriceVersionsResponseSchema,
-} from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
-import {
   GetReceiptResponseSchema,
   ListReceiptsResponseSchema,
   ReceiptService,
 } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
-import {
-  AddUserBalanceResponseSchema,
-  AdminBillingService,
-  GetUsersBalanceResponseSchema,
-} from "../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
 import {
   BillingTransactionService,
   ListBillingTransactionsResponseSchema,
@@ -43,20 +31,11 @@ import {
 import { sha256 } from "../base/id.ts";
 import { parsePage } from "../base/page.ts";
 import { StatusError } from "../base/status.ts";
-import {
-  answeredOnce,
-  callCtx,
-  getUser,
-  ownerOf,
-  type RoutesDeps,
-  requireCaller,
-  requireRole,
-} from "../identity/index.ts";
-import { balanceOf, balancesOf, runwayOf } from "./balance.ts";
+import { callCtx, getUser, ownerOf, type RoutesDeps } from "../identity/index.ts";
+import { balanceOf, runwayOf } from "./balance.ts";
 import {
   cardToWire,
   codesFromWire,
-  dateFromWire,
   gpuPriceToWire,
   gpuTypeFromWire,
   lineToWire,
@@ -66,19 +45,10 @@ import {
   receiptToWire,
   tokenPriceToWire,
 } from "./convert.ts";
-import { grantCredit } from "./grant-credit.ts";
 import { attachCard, customerOf, listCards, type PaymentProcessor, topUp } from "./payments/index.ts";
-import {
-  GPU_VERSIONS_QUERY,
-  listGpuPrices,
-  listGpuPriceVersions,
-  listTokenPrices,
-  listTokenPriceVersions,
-  setGpuPrice,
-  setTokenPrice,
-  tokenVersionsQuery,
-} from "./pricing/index.ts";
+import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
+import { adminRoutes } from "./rpc-admin.ts";
 import { statement, statementQuery } from "./statement.ts";
 
 export interface BillingRoutesDeps extends RoutesDeps {
@@ -93,9 +63,8 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
     router.service(BillingTransactionService, transactionService(deps));
     router.service(ReceiptService, receiptService(deps));
     router.service(PricingService, pricingService(deps));
-    router.service(AdminPricingService, adminPricingService(deps));
     router.service(StripeService, stripeService(deps));
-    router.service(AdminBillingService, adminBillingService(deps));
+    adminRoutes(deps)(router);
   };
 }
 
@@ -181,67 +150,6 @@ function pricingService(deps: BillingRoutesDeps): ServiceImpl<typeof PricingServ
   };
 }
 
-function adminPricingService(deps: BillingRoutesDeps): ServiceImpl<typeof AdminPricingService> {
-  return {
-    createGpuPrice(request, context) {
-      requireRole(deps.edge.principalOf(context), "ADMIN");
-      const rate = moneyFromWire(request.hourlyRate);
-      const input = {
-        // The edge refuses an unspecified provider.
-        provider: providerFromWire(request.cloudProvider) ?? "ONPREM",
-        region: request.region,
-        gpuType: gpuTypeFromWire(request.gpuType),
-        currency: rate.currency,
-        nanosPerHour: rate.nanos,
-        validFrom: dateFromWire(request.validFrom),
-      };
-      return answeredOnce(deps, context, CreateGpuPriceResponseSchema, async (tx) =>
-        create(CreateGpuPriceResponseSchema, { price: gpuPriceToWire(await setGpuPrice(tx, input)) }),
-      );
-    },
-    async listGpuPriceVersions(request, context) {
-      requireRole(deps.edge.principalOf(context), "ADMIN");
-      const page = parsePage(request, GPU_VERSIONS_QUERY);
-      const { rows, nextPageToken } = await listGpuPriceVersions(callCtx(deps, context), page);
-      return create(ListGpuPriceVersionsResponseSchema, { prices: rows.map(gpuPriceToWire), nextPageToken });
-    },
-    createServerlessPrice(request, context) {
-      requireRole(deps.edge.principalOf(context), "ADMIN");
-      const prices = {
-        input: moneyFromWire(request.inputPricePerMillion),
-        cached: moneyFromWire(request.cachedPricePerMillion),
-        output: moneyFromWire(request.outputPricePerMillion),
-      };
-      const { currency } = prices.input;
-      const odd = Object.values(prices).find((price) => price.currency !== currency);
-      const input = {
-        servedName: request.servedName,
-        // One of another currency than the rest is refused as a whole: it can't be the installation's.
-        currency: odd?.currency ?? currency,
-        inputNanosPerMillion: prices.input.nanos,
-        cachedNanosPerMillion: prices.cached.nanos,
-        outputNanosPerMillion: prices.output.nanos,
-        validFrom: dateFromWire(request.validFrom),
-      };
-      return answeredOnce(deps, context, CreateServerlessPriceResponseSchema, async (tx) =>
-        create(CreateServerlessPriceResponseSchema, {
-          price: tokenPriceToWire(await setTokenPrice(tx, input)),
-        }),
-      );
-    },
-    async listServerlessPriceVersions(request, context) {
-      requireRole(deps.edge.principalOf(context), "ADMIN");
-      const { servedName } = request;
-      const page = parsePage(request, tokenVersionsQuery(servedName));
-      const { rows, nextPageToken } = await listTokenPriceVersions(callCtx(deps, context), servedName, page);
-      return create(ListServerlessPriceVersionsResponseSchema, {
-        prices: rows.map(tokenPriceToWire),
-        nextPageToken,
-      });
-    },
-  };
-}
-
 function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeService> {
   return {
     async getOrCreateStripeCustomer(request, context) {
@@ -295,39 +203,4 @@ function processorOf(deps: BillingRoutesDeps): PaymentProcessor {
     reason: "NOT_IMPLEMENTED",
     message: "This installation takes no payments. Ask its administrator for credit.",
   });
-}
-
-function adminBillingService(deps: BillingRoutesDeps): ServiceImpl<typeof AdminBillingService> {
-  return {
-    async getUsersBalance(request, context) {
-      const principal = deps.edge.principalOf(context);
-      requireRole(principal, "ADMIN");
-      requireCaller(principal, request.userId);
-      const userIds = request.targetUserIds.map((id) => id.toLowerCase());
-      const balances = await balancesOf(callCtx(deps, context), userIds);
-      return create(GetUsersBalanceResponseSchema, {
-        balances: balances.map(({ totalNanos, currency }, at) => ({
-          userId: userIds[at] ?? "",
-          balance: moneyToWire(totalNanos, currency),
-        })),
-      });
-    },
-    addUserBalance(request, context) {
-      const principal = deps.edge.principalOf(context);
-      requireRole(principal, "ADMIN");
-      requireCaller(principal, request.userId);
-      const userId = request.targetUserId.toLowerCase();
-      return answeredOnce(deps, context, AddUserBalanceResponseSchema, async (tx) => {
-        await grantCredit(tx, {
-          operatorId: principal.userId,
-          userId,
-          amount: moneyFromWire(request.amount),
-          reason: request.description,
-          key: tx.random.uuid(),
-        });
-        const { totalNanos, currency } = await balanceOf(tx, userId);
-        return create(AddUserBalanceResponseSchema, { balance: moneyToWire(totalNanos, currency) });
-      });
-    },
-  };
 }

@@ -9,7 +9,7 @@ import { getModel, type TestInstallation, testInstallation, tinyModel, waitFor }
 import type { Cleanup } from "./postgres.ts";
 
 /** A step is reached within the longest pace of the loops that lead to it: metering is the slowest, by the probe interval. */
-const DEATH_TIMEOUT_MS = 90_000;
+const DEATH_TIMEOUT_MS = 200_000;
 const POLL_MS = 50;
 
 /** What a user does again when it failed without an answer: with the same Idempotency-Key, until there is one. */
@@ -26,7 +26,11 @@ async function until<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Deploys, answers (by the owner's key and by the catalogue), lives for a while, pauses, resumes and goes. */
-async function life(on: TestInstallation, name: string, options: { untilMetered: boolean }): Promise<void> {
+async function life(
+  on: TestInstallation,
+  name: string,
+  longer: "time" | "follower" | undefined,
+): Promise<void> {
   const { userToken: token, adminToken, userKey } = on.people;
   const deploy = () =>
     on.wire({
@@ -41,7 +45,7 @@ async function life(on: TestInstallation, name: string, options: { untilMetered:
   await until(() => ask(must(model, "endpoint"), must(model, "apiKey"), must(model, "servedName")));
   await until(() => publishAs(on, modelId, name, adminToken));
   await until(() => ask(`${on.gatewayUrl()}/v1`, userKey, name));
-  if (options.untilMetered) await until(() => metered(on, modelId));
+  if (longer !== undefined) await until(() => windowHas(on, modelId, longer));
   await until(() => verb(on, modelId, "pause"));
   await until(() => waitFor(on, modelId, "PAUSED"));
   await until(() => verb(on, modelId, "resume"));
@@ -100,10 +104,16 @@ async function ask(baseUrl: string, key: string, model: string): Promise<void> {
   assert.ok(text(at(JSON.parse(body) as Json, "choices", 0, "message", "content")).length > 0);
 }
 
-/** Waits until some of the running window's time is metered. */
-async function metered(on: TestInstallation, modelId: string): Promise<void> {
-  const { rows } = await query(on, "select open_ms as ms from gpu_slot where model_id = $1", [modelId]);
-  if (Number(at(rows[0] ?? null, "ms")) <= 0) throw new Error("nothing metered yet");
+/** Waits until the running window has metered time, or until it is the second one. */
+async function windowHas(on: TestInstallation, modelId: string, what: "time" | "follower"): Promise<void> {
+  const { rows } = await query(
+    on,
+    "select open_ms as ms, window_no as no from gpu_slot where model_id = $1",
+    [modelId],
+  );
+  const found =
+    what === "time" ? Number(at(rows[0] ?? null, "ms")) > 0 : Number(at(rows[0] ?? null, "no")) > 1;
+  if (!found) throw new Error("not yet");
 }
 
 async function query(on: TestInstallation, sql: string, values: unknown[] = []): Promise<{ rows: Json[] }> {
@@ -152,19 +162,28 @@ export function crashInstallation(t: Cleanup): Promise<TestInstallation> {
   return testInstallation(t, { SLIPWAY_WORKER_LEASE_SECONDS: "6", SLIPWAY_DRAIN_MAX_SECONDS: "2" });
 }
 
+/** Steps that a short life does not reach: metering comes with the second probe, a capture with the window's end. */
+const LONGER: Partial<Record<Step, "time" | "follower">> = {
+  "reconcile.metered": "time",
+  "reconcile.window-captured": "follower",
+};
+
 /** Runs one life while the program kills itself at `step` and is started again; checks that all of it ends as it should. */
 export async function surviveKillAt(on: TestInstallation, step: Step, index: number): Promise<void> {
-  await on.restart({ SLIPWAY_KILL_AT: step });
+  const shortest = LONGER[step] === "follower" ? { SLIPWAY_GPU_WINDOW_SECONDS: "90" } : {};
+  await on.restart({ ...shortest, SLIPWAY_KILL_AT: step });
   const dying = on.program();
-  let restarted = false;
+  let outcome: "running" | "restarted" | "over" = "running";
   const back = dying.ended.then(async (how) => {
+    if (outcome === "over") return;
     assert.equal(how, "SIGKILL", dying.output().slice(-2_000));
-    await on.restart();
-    restarted = true;
+    await on.restart(shortest);
+    outcome = "restarted";
   });
-  // Metering comes with the second probe: only the step that needs it waits for so long.
-  await life(on, `life-${index}`, { untilMetered: step === "reconcile.metered" });
+  await life(on, `life-${index}`, LONGER[step]);
   await Promise.race([back, new Promise((resolve) => setTimeout(resolve, DEATH_TIMEOUT_MS).unref())]);
-  assert.ok(restarted, `${step} was reached`);
+  const reached = outcome;
+  outcome = "over";
+  assert.equal(reached, "restarted", `${step} was reached`);
   await settled(on);
 }

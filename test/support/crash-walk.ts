@@ -26,11 +26,7 @@ async function until<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Deploys, answers (by the owner's key and by the catalogue), lives for a while, pauses, resumes and goes. */
-async function life(
-  on: TestInstallation,
-  name: string,
-  longer: "time" | "follower" | undefined,
-): Promise<void> {
+async function life(on: TestInstallation, name: string, longer: "time" | "end" | undefined): Promise<void> {
   const { userToken: token, adminToken, userKey } = on.people;
   const deploy = () =>
     on.wire({
@@ -104,16 +100,13 @@ async function ask(baseUrl: string, key: string, model: string): Promise<void> {
   assert.ok(text(at(JSON.parse(body) as Json, "choices", 0, "message", "content")).length > 0);
 }
 
-/** Waits until the running window has metered time, or until it is the second one. */
-async function windowHas(on: TestInstallation, modelId: string, what: "time" | "follower"): Promise<void> {
-  const { rows } = await query(
-    on,
-    "select open_ms as ms, window_no as no from gpu_slot where model_id = $1",
-    [modelId],
-  );
-  const found =
-    what === "time" ? Number(at(rows[0] ?? null, "ms")) > 0 : Number(at(rows[0] ?? null, "no")) > 1;
-  if (!found) throw new Error("not yet");
+/** Waits until the running window has metered time, or until one was captured at its end. */
+async function windowHas(on: TestInstallation, modelId: string, what: "time" | "end"): Promise<void> {
+  const sql =
+    what === "time"
+      ? "select 1 from gpu_slot where model_id = $1 and open_ms > 0"
+      : "select 1 from gpu_window where model_id = $1 and state = 'captured'";
+  if ((await query(on, sql, [modelId])).rows.length === 0) throw new Error("not yet");
 }
 
 async function query(on: TestInstallation, sql: string, values: unknown[] = []): Promise<{ rows: Json[] }> {
@@ -163,14 +156,14 @@ export function crashInstallation(t: Cleanup): Promise<TestInstallation> {
 }
 
 /** Steps that a short life does not reach: metering comes with the second probe, a capture with the window's end. */
-const LONGER: Partial<Record<Step, "time" | "follower">> = {
+const LONGER: Partial<Record<Step, "time" | "end">> = {
   "reconcile.metered": "time",
-  "reconcile.window-captured": "follower",
+  "reconcile.window-captured": "end",
 };
 
 /** Runs one life while the program kills itself at `step` and is started again; checks that all of it ends as it should. */
 export async function surviveKillAt(on: TestInstallation, step: Step, index: number): Promise<void> {
-  const shortest = LONGER[step] === "follower" ? { SLIPWAY_GPU_WINDOW_SECONDS: "90" } : {};
+  const shortest = LONGER[step] === "end" ? { SLIPWAY_GPU_WINDOW_SECONDS: "90" } : {};
   await on.restart({ ...shortest, SLIPWAY_KILL_AT: step });
   const dying = on.program();
   let outcome: "running" | "restarted" | "over" = "running";

@@ -156,7 +156,7 @@ function startWorker(installation: Installation, models: ModelsDeps): () => Prom
   const stop = new AbortController();
   const loops = [
     runReconciler(ctx, models, stop.signal),
-    runPeriodicJobs(ctx, periodicJobs(models), stop.signal),
+    runPeriodicJobs(ctx, periodicJobs(installation.config, models), stop.signal),
   ];
   return async () => {
     stop.abort();
@@ -164,8 +164,20 @@ function startWorker(installation: Installation, models: ModelsDeps): () => Prom
   };
 }
 
-function periodicJobs(models: ModelsDeps): readonly PeriodicJob[] {
+function periodicJobs(config: Config, models: ModelsDeps): readonly PeriodicJob[] {
+  const payments = paymentsOf(config);
+  const resumePayments: PeriodicJob[] =
+    payments === undefined
+      ? []
+      : [
+          {
+            name: "resume-payments",
+            everyMs: MINUTE_MS,
+            run: async (ctx) => void (await billing.resumePayments(ctx, payments, { now: ctx.clock.now() })),
+          },
+        ];
   return [
+    ...resumePayments,
     {
       name: "settle-slices",
       everyMs: MINUTE_MS,

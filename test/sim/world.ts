@@ -135,7 +135,7 @@ function crashing(chance: Chance, faults: Faults, worker: number, crashes: Map<S
   };
 }
 
-function simProbe(providers: readonly SimProvider[], chance: Chance, faults: Faults): CompletionProbe {
+export function simProbe(providers: readonly SimProvider[], chance: Chance, faults: Faults): CompletionProbe {
   return {
     async probe(_ctx, { address, engineKey }) {
       const name = address.host;
@@ -165,7 +165,7 @@ async function checkRemoval(ctx: DbCtx, name: string, breaches: string[]): Promi
   }
 }
 
-const WEIGHTS: WeightsFacts = {
+export const WEIGHTS: WeightsFacts = {
   source: "",
   revision: "",
   files: [],

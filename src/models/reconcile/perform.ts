@@ -2,7 +2,7 @@
 import { StatusError } from "../../base/status.ts";
 import type { DbCtx } from "../../db/db.ts";
 import { replicaName } from "../../providers/replica-name.ts";
-import { absorbProbe, fail, failureOf, type Look, stop } from "../attempt.ts";
+import { absorbProbe, fail, failureOf, type Look, type ProbeOutcome, stop } from "../attempt.ts";
 import type { Attempt, Model } from "../model.ts";
 import type { Action } from "../next-action.ts";
 import type { GpuPrice, ModelsDeps, SlotTime, WindowInput } from "../ports.ts";
@@ -221,17 +221,23 @@ async function probe(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt)
   return meter(ctx, deps, work, answered, at);
 }
 
+/** Asks a replica for a completion. Never throws a StatusError: a replica that can't even be asked has refused. */
 export async function ask(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt) {
+  return { outcome: await outcomeOf(ctx, deps, work, attempt), at: ctx.clock.now() };
+}
+
+async function outcomeOf(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt): Promise<ProbeOutcome> {
   const { address } = attempt;
-  const target = address && {
-    address,
-    engineKey: openEngineKey(deps, attempt),
-    servedName: work.model.servedName,
-  };
-  const outcome = target
-    ? await deps.probe.probe(ctx, target, deps.limits.probeTimeoutMs)
-    : ({ ok: false, kind: "refused", message: "it has no address" } as const);
-  return { outcome, at: ctx.clock.now() };
+  if (!address) return { ok: false, kind: "refused", message: "it has no address" };
+  try {
+    const { servedName } = work.model;
+    const target = { address, engineKey: openEngineKey(deps, attempt), servedName };
+    return await deps.probe.probe(ctx, target, deps.limits.probeTimeoutMs);
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    ctx.log.error({ err: error, replica: attempt.name }, "a replica can't be asked");
+    return { ok: false, kind: "refused", message: error.message };
+  }
 }
 
 function lookOf(deps: ModelsDeps, attempt: Attempt, now: Date): Look {

@@ -70,6 +70,7 @@ async function saveAll(
     nextCheckAt: nextCheckAt(worldOf(deps, work, now)),
   }));
   let kept: ReadonlySet<string> = new Set();
+  let captured = false;
   try {
     await withTransaction(ctx, async (tx) => {
       kept = await releaseBatch(tx, back);
@@ -82,6 +83,7 @@ async function saveAll(
         const attempt = probes[at]?.attempt;
         if (attempt && !sameWindow(attempt, windowFields(time))) {
           await updateAttempt(tx, { ...attempt, ...windowFields(time) }, true);
+          captured ||= attempt.windowEndsAt?.getTime() !== time.windowEndsAt?.getTime();
         }
       }
     });
@@ -91,6 +93,7 @@ async function saveAll(
     return undefined;
   }
   deps.steps.reach("reconcile.metered");
+  if (captured) deps.steps.reach("reconcile.window-captured");
   // One that got a newer wish meanwhile stays due as that wish set it; it only has to be let go.
   for (const claim of back) if (!kept.has(claim.modelId)) await release(ctx, claim, now);
   return back.map((claim) => (kept.has(claim.modelId) ? claim.nextCheckAt : now));

@@ -1,8 +1,8 @@
 /** Who may call what: the model is resolved first, then the key is compared within it. */
-import { timingSafeEqual } from "node:crypto";
-import { sha256 } from "../base/id.ts";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { StatusError } from "../base/status.ts";
 import { type InferenceKey, keyOpens } from "../identity/index.ts";
+import { after } from "./after.ts";
 import type { Directory } from "./directory.ts";
 import { refused } from "./openai-error.ts";
 import type { GatewayDeps, GatewayRoute } from "./ports.ts";
@@ -23,61 +23,77 @@ export interface Asking {
   readonly xUserId: string | undefined;
   /** From the path, or undefined on the common base. */
   readonly modelId: string | undefined;
-  /** `model` of the body; "" when absent. */
-  readonly name: string;
 }
 
 const BEARER = /^Bearer +(\S+)\s*$/i;
 
-/** The SHA-256 of the shown key. Throws TOKEN_MISSING. */
-export function shownKey(authorization: string | undefined): Buffer {
+/** The SHA-256 of the shown key, in base64. Throws TOKEN_MISSING. */
+export function shownKey(authorization: string | undefined): string {
   const key = BEARER.exec(authorization ?? "")?.[1];
   if (key === undefined) {
     throw refused("TOKEN_MISSING", "Send your key as `Authorization: Bearer <key>`.");
   }
-  return sha256(key);
+  return hash("sha256", key, "base64");
 }
 
-/** Throws TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, USER_DISABLED, SCOPE_MISSING, NOT_ALLOWED or MODEL_NOT_FOUND. */
-export async function access(deps: GatewayDeps, directory: Directory, asking: Asking): Promise<Access> {
-  const hash = shownKey(asking.authorization);
-  const found = asking.modelId === undefined ? directory.name(asking.name) : directory.model(asking.modelId);
-  const route = found instanceof Promise ? await found : found;
-  if (route && !route.published && timingSafeEqual(route.keyHash, hash)) {
-    checkUserId(asking, route);
-    return { route, userId: route.ownerId, keyId: null, limitKey: `model:${route.modelId}` };
-  }
-  const known = directory.key(hash);
-  const key = known instanceof Promise ? await known : known;
+/**
+ * Who asks for which model; at once where all of it is known. `name` is `model` of the body, "" when absent.
+ * Throws, or rejects with, TOKEN_MISSING, TOKEN_INVALID, TOKEN_EXPIRED, USER_DISABLED, SCOPE_MISSING, NOT_ALLOWED or MODEL_NOT_FOUND.
+ */
+export function access(
+  deps: GatewayDeps,
+  directory: Directory,
+  asking: Asking,
+  name: string,
+): Access | Promise<Access> {
+  const shown = shownKey(asking.authorization);
+  const found = asking.modelId === undefined ? directory.name(name) : directory.model(asking.modelId);
+  return after(found, (route) => {
+    if (route && !route.published && isKeyOf(route, shown)) {
+      checkUserId(asking, route);
+      return { route, userId: route.ownerId, keyId: null, limitKey: `model:${route.modelId}` };
+    }
+    return after(directory.key(shown), (key) => {
+      checkKey(deps, key);
+      return after(resolve(directory, asking, name, route, key), (own) => byKey(asking, name, own, key));
+    });
+  });
+}
+
+export function isKeyOf(route: GatewayRoute, shown: string): boolean {
+  return timingSafeEqual(route.keyHash, Buffer.from(shown, "base64"));
+}
+
+/** Throws TOKEN_INVALID, TOKEN_EXPIRED or USER_DISABLED. */
+export function checkKey(deps: GatewayDeps, key: InferenceKey | undefined): asserts key is InferenceKey {
   if (!key) throw refused("TOKEN_INVALID", "This key opens nothing here. Check it, or make a new one.");
-  checkKey(deps, key);
-  const own =
-    route && (route.published || route.ownerId === key.userId) ? route : await alias(directory, asking, key);
-  if (!own) throw modelNotFound(asking);
-  if (!keyOpens(key.scopes, own.published ? "catalog" : { modelId: own.modelId })) {
-    throw refused("SCOPE_MISSING", "This key's scopes do not open this model.");
-  }
-  if (!own.published) checkUserId(asking, own);
-  return { route: own, userId: key.userId, keyId: key.keyId, limitKey: `key:${key.keyId}` };
-}
-
-/** Throws TOKEN_EXPIRED or USER_DISABLED. */
-export function checkKey(deps: GatewayDeps, key: InferenceKey): void {
   if (key.expiresAt !== null && key.expiresAt <= deps.clock.now()) {
     throw refused("TOKEN_EXPIRED", "This key has expired. Make a new one.");
   }
   if (key.disabled) throw refused("USER_DISABLED", "This key's user is disabled. Ask the operator.");
 }
 
-/** The owner's own name for a model: an alias that only the owner's keys know. */
-async function alias(
+/** What a user's key means by a name: their own deployment, else their own name for one, else the catalogue's. */
+function resolve(
   directory: Directory,
   asking: Asking,
+  name: string,
+  route: GatewayRoute | undefined,
   key: InferenceKey,
-): Promise<GatewayRoute | undefined> {
-  if (asking.modelId !== undefined || asking.name === "") return undefined;
-  const own = await directory.ofOwner(key.userId);
-  return own.find((route) => route.modelName === asking.name);
+): GatewayRoute | undefined | Promise<GatewayRoute | undefined> {
+  if (route && !route.published && route.ownerId === key.userId) return route;
+  if (asking.modelId !== undefined || name === "") return undefined;
+  const own = directory.ofOwner(key.userId);
+  return after(own, (routes) => routes?.find((one) => one.modelName === name) ?? (route?.published && route));
+}
+
+function byKey(asking: Asking, name: string, route: GatewayRoute | undefined, key: InferenceKey): Access {
+  if (!route) throw modelNotFound(asking.modelId ?? name);
+  if (!keyOpens(key.scopes, route.published ? "catalog" : { modelId: route.modelId })) {
+    throw refused("SCOPE_MISSING", "This key's scopes do not open this model.");
+  }
+  if (!route.published) checkUserId(asking, route);
+  return { route, userId: key.userId, keyId: key.keyId, limitKey: `key:${key.keyId}` };
 }
 
 /** X-User-Id never grants anything: on a deployment it must be the owner's, on the catalogue nobody looks at it. */
@@ -87,8 +103,7 @@ function checkUserId(asking: Asking, route: GatewayRoute): void {
   throw refused("NOT_ALLOWED", "X-User-Id names another user than the one whose model this is.");
 }
 
-function modelNotFound(asking: Asking): StatusError {
-  const name = asking.modelId ?? asking.name;
+function modelNotFound(name: string): StatusError {
   const message =
     name === ""
       ? "`model` is missing: name a model that GET /v1/models lists."

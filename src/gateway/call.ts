@@ -1,23 +1,19 @@
 /** One inference request from its body to its usage record: who, may they, is there money, where to, and what it came to. */
-
-import { createHmac } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { StatusError } from "../base/status.ts";
 import { type Access, access } from "./access.ts";
-import { type Budgeted, chargeNanos, reserve } from "./money.ts";
+import { after } from "./after.ts";
+import { type ClientRequest, readRequest, SURFACES, type Surface } from "./client-request.ts";
+import { engineBody } from "./engine-body.ts";
+import type { GatewayLimits } from "./limits.ts";
+import { type Budgeted, chargeNanos, isPriced, reserve } from "./money.ts";
 import { refused } from "./openai-error.ts";
 import type { Parts } from "./parts.ts";
 import type { GatewayUsage } from "./ports.ts";
-import type { Choice } from "./prefix.ts";
-import {
-  type ClientRequest,
-  engineBody,
-  promptHashes,
-  readRequest,
-  SURFACES,
-  type Surface,
-} from "./prepare.ts";
-import { answerError, type Ending, Relay } from "./relay.ts";
+import { type Prompt, promptOf } from "./prefix.ts";
+import { answerError, type Ending, Relay, type RelayOwner, unreachable } from "./relay.ts";
+import type { Chosen } from "./replicas.ts";
+import type { Written } from "./usage-log/usage-log.ts";
 
 export interface Incoming {
   readonly surface: Surface;
@@ -30,33 +26,54 @@ export interface Incoming {
   readonly requestId: string;
 }
 
-/** A caller whose client hung up while it waited: nothing was sent, nothing is told. */
-const GONE = refused("UNAVAILABLE", "The client went away.");
-
 /** Answers one request; every failure becomes an answer, nothing is thrown. */
-export async function serveCall(parts: Parts, incoming: Incoming): Promise<void> {
+export function serveCall(parts: Parts, incoming: Incoming): void {
+  const fail = (thrown: unknown) => answerFailure(parts, incoming, thrown);
+  parts.entering++;
   try {
     const request = readRequest(incoming.surface, incoming.body);
-    const who = await access(parts.deps, parts.directory, { ...incoming, name: request.model });
-    checkReady(who);
-    const leave = await parts.admission.enter(who);
+    const asked = access(parts.deps, parts.directory, incoming, request.model);
+    const entered = after(asked, (who) => enter(parts, incoming, request, who));
+    if (entered instanceof Promise) entered.catch(fail).finally(() => void parts.entering--);
+    else parts.entering--;
+  } catch (thrown) {
+    parts.entering--;
+    fail(thrown);
+  }
+}
+
+function answerFailure(parts: Parts, incoming: Incoming, thrown: unknown): void {
+  const error = StatusError.from(thrown);
+  if (error.reason === "INTERNAL")
+    parts.deps.log.error({ err: error.cause, requestId: incoming.requestId }, "gateway failed");
+  parts.metrics.refused(error.reason);
+  answerError(incoming.response, error, incoming.requestId);
+}
+
+/** Lets the request in: at once, or when its turn comes and its money is set aside. */
+function enter(parts: Parts, incoming: Incoming, request: ClientRequest, who: Access): void | Promise<void> {
+  checkReady(who);
+  checkBacklog(parts);
+  const deadlineAt = parts.deps.clock.monotonicMs() + parts.deps.limits.totalMs;
+  return after(parts.admission.enter(who, incoming.response), (leave) => {
     try {
-      await admitted(parts, incoming, request, who, leave);
+      const reserved = setAside(parts, request, who, deadlineAt);
+      const go = (money: Budgeted | undefined) =>
+        begin(parts, incoming, request, who, money, deadlineAt, leave);
+      if (!(reserved instanceof Promise)) return go(reserved);
+      return reserved.then(go).catch((error: unknown) => {
+        leave();
+        throw error;
+      });
     } catch (error) {
       leave();
       throw error;
     }
-  } catch (thrown) {
-    const error = StatusError.from(thrown);
-    if (error.reason === "INTERNAL")
-      parts.deps.log.error({ err: error.cause, requestId: incoming.requestId }, "gateway failed");
-    parts.metrics.refused(error.reason);
-    answerError(incoming.response, error, incoming.requestId);
-  }
+  });
 }
 
 /** A model that has no replica says why, and whether waiting helps. */
-function checkReady({ route }: Access): void {
+export function checkReady({ route }: Pick<Access, "route">): void {
   if (route.replicas.length > 0) return;
   const metadata = { status: route.status, reason: route.reason };
   const message = `The model is not serving: ${route.message}`;
@@ -64,48 +81,65 @@ function checkReady({ route }: Access): void {
   throw refused("MODEL_NOT_READY", message, { metadata, retryAfterMs: route.retryAfterMs });
 }
 
-async function admitted(
+/** Usage that can't be delivered grows on the disk and in memory: at some point nothing more is taken on. */
+function checkBacklog(parts: Parts): void {
+  if (parts.usageLog.unshippedCount < parts.deps.limits.unshippedMax) return;
+  throw refused("UNAVAILABLE", "Usage can't be booked at the moment. Try again shortly.", {
+    retryAfterMs: 5_000,
+  });
+}
+
+/** Money for a request of a priced model; nothing where there is no price. */
+function setAside(
+  parts: Parts,
+  request: ClientRequest,
+  who: Access,
+  deadlineAt: number,
+): undefined | Promise<Budgeted> {
+  const { published, contextTokens } = who.route;
+  if (!published || !SURFACES[request.surface].billed || !isPriced(published.price)) return undefined;
+  return reserve(parts.purse, who.userId, request, published, contextTokens, deadlineAt);
+}
+
+function begin(
   parts: Parts,
   incoming: Incoming,
   request: ClientRequest,
   who: Access,
+  money: Budgeted | undefined,
+  deadlineAt: number,
   leave: () => void,
-): Promise<void> {
-  if (incoming.response.destroyed) throw GONE;
-  const offer = who.route.published;
-  const priced = offer !== undefined && isPriced(offer.price);
-  const money = priced
-    ? await reserve(parts.purse, who.userId, request, offer, who.route.contextTokens)
-    : undefined;
+): void {
   if (incoming.response.destroyed) {
+    // The client hung up while it waited: nothing was sent, nothing is told.
     money?.reservation.settle(0n, false);
-    throw GONE;
+    throw refused("CANCELLED", "The client went away.");
   }
-  new Call(parts, incoming, request, who, money, leave).tryNext();
-}
-
-function isPriced(price: {
-  readonly inputNanosPerMillion: bigint;
-  readonly outputNanosPerMillion: bigint;
-  readonly cachedNanosPerMillion: bigint;
-}): boolean {
-  return (
-    price.inputNanosPerMillion > 0n || price.outputNanosPerMillion > 0n || price.cachedNanosPerMillion > 0n
-  );
+  const call = new Call(parts, incoming, request, who, money, deadlineAt, leave);
+  parts.metrics.admitted();
+  call.tryNext();
 }
 
 /** An admitted request: it ends with exactly one usage record. */
-class Call {
+class Call implements RelayOwner {
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly wantsUsage: boolean;
+  readonly ownWords: boolean;
+  readonly limits: GatewayLimits;
+  readonly deadlineAt: number;
   readonly #parts: Parts;
-  readonly #incoming: Incoming;
   readonly #request: ClientRequest;
   readonly #who: Access;
   readonly #money: Budgeted | undefined;
   readonly #leave: () => void;
   readonly #startedAt: Date;
-  readonly #tried = new Set<string>();
-  readonly #prompt: { readonly hashes: readonly number[]; readonly chars: number };
+  readonly #prompt: Prompt;
   readonly #body: Buffer;
+  readonly #tried: string[] = [];
+  #chosen: Chosen | undefined;
+  #relay: Relay | undefined;
 
   constructor(
     parts: Parts,
@@ -113,141 +147,131 @@ class Call {
     request: ClientRequest,
     who: Access,
     money: Budgeted | undefined,
+    deadlineAt: number,
     leave: () => void,
   ) {
+    const { generates, ownWords } = SURFACES[request.surface];
+    const salt = who.route.published ? parts.salts.of(who.userId) : undefined;
+    this.response = incoming.response;
+    this.requestId = incoming.requestId;
+    this.headers = headersOf(incoming.requestId, money?.outputTokensMax);
+    this.wantsUsage = request.wantsUsage;
+    this.ownWords = ownWords;
+    this.limits = parts.deps.limits;
+    this.deadlineAt = money?.reservation.deadlineAt ?? deadlineAt;
     this.#parts = parts;
-    this.#incoming = incoming;
     this.#request = request;
     this.#who = who;
     this.#money = money;
     this.#leave = leave;
     this.#startedAt = parts.deps.clock.now();
-    const salt = who.route.published ? saltOf(parts, who) : undefined;
-    const several = who.route.replicas.length > 1 && SURFACES[request.surface].generates;
-    this.#prompt = several ? promptHashes(request, salt ?? "") : { hashes: [], chars: request.bytes.length };
-    this.#body = engineBody(request, who, {
+    this.#prompt =
+      generates && who.route.replicas.length > 1
+        ? promptOf(request.surface, request.bytes, salt ?? "")
+        : { hashes: [], bytes: request.bytes.length };
+    this.#body = engineBody(request, {
       servedName: who.route.servedName,
-      cacheSalt: SURFACES[request.surface].generates ? salt : undefined,
+      shared: who.route.published !== undefined,
+      cacheSalt: generates ? salt : undefined,
       outputTokensMax: money?.outputTokensMax,
     });
-    parts.metrics.admitted();
+    this.response.once("close", () => this.#relay?.clientGone());
+  }
+
+  now(): number {
+    return this.#parts.deps.clock.monotonicMs();
   }
 
   /** Sends to the best replica that was not tried yet. */
   tryNext(): void {
-    const choice = this.#parts.replicas.choose(this.#who.route, this.#prompt, this.#tried);
-    if (!choice) {
-      const nobody: Ending = { outcome: "upstream_error", usage: undefined, events: 0, ttftMs: null };
-      this.#finish(nobody, () => {
-        const error = refused(
-          "MODEL_NOT_READY",
-          "No replica of this model can be reached at the moment. Try again.",
-          {
-            retryAfterMs: 1_000,
-          },
-        );
-        answerError(this.#incoming.response, error, this.#incoming.requestId);
-      });
-      return;
-    }
-    this.#tried.add(choice.replica.replicaId);
-    this.#parts.replicas.began(choice);
-    const relay = this.#relay(choice);
-    const { response } = this.#incoming;
-    const onClose = () => relay.clientGone();
-    response.once("close", onClose);
+    const chosen = this.#parts.replicas.choose(this.#who.route, this.#prompt, this.#tried);
+    this.#chosen = chosen;
+    if (chosen) this.#send(chosen);
+    else this.#unreachable();
+  }
+
+  #send(chosen: Chosen): void {
+    const { replica } = chosen;
+    this.#tried.push(replica.replicaId);
+    this.#parts.replicas.began(chosen);
+    const relay = new Relay(this);
+    this.#relay = relay;
     this.#parts.relays.add(relay);
-    relay.start();
+    relay.start(chosen.known.pool, this.#head(chosen), this.#body);
   }
 
-  #relay(choice: Choice): Relay {
-    const { deps, replicas } = this.#parts;
-    const relay: Relay = new Relay({
-      pool: replicas.pool(choice.replica),
-      head: this.#head(choice),
-      body: this.#body,
-      response: this.#incoming.response,
-      requestId: this.#incoming.requestId,
-      stream: this.#request.stream,
-      wantsUsage: this.#request.wantsUsage,
-      rawPossible: this.#request.surface !== "responses",
-      extraHeaders:
-        this.#money?.outputTokensMax === undefined
-          ? {}
-          : { "slipway-max-tokens": String(this.#money.outputTokensMax) },
-      limits: deps.limits,
-      now: () => deps.clock.monotonicMs(),
-      ending: (ending, done) => this.#ending(choice, ending, done),
-      retry: () => this.#retry(),
-      finished: (well) => {
-        this.#parts.relays.delete(relay);
-        replicas.ended(choice, well);
-      },
-    });
-    return relay;
-  }
-
-  #retry(): boolean {
-    const more = this.#who.route.replicas.some((replica) => !this.#tried.has(replica.replicaId));
+  retry(): boolean {
+    const more = this.#tried.length < this.#who.route.replicas.length;
     if (more) queueMicrotask(() => this.tryNext());
     return more;
   }
 
-  #head(choice: Choice): string {
-    const { replica } = choice;
-    return (
-      `POST ${SURFACES[this.#request.surface].path} HTTP/1.1\r\nhost: ${replica.host}:${replica.port}\r\n` +
-      `authorization: Bearer ${replica.engineKey}\r\ncontent-type: application/json\r\n` +
-      `x-request-id: ${this.#incoming.requestId}\r\ncontent-length: ${this.#body.length}\r\n\r\n`
-    );
+  over(relay: Relay, well: boolean): void {
+    this.#parts.relays.delete(relay);
+    if (this.#chosen) this.#parts.replicas.ended(this.#chosen, well);
   }
 
   /** Where the engine told no usage of an answer that cost something, the books take an estimate, and say so. */
-  #ending(choice: Choice, ending: Ending, done: (error: Error | undefined) => void): void {
-    const counts =
-      ending.usage !== undefined ||
-      ending.outcome === "rejected" ||
-      !SURFACES[this.#request.surface].generates;
-    if (counts || (ending.events === 0 && ending.outcome !== "client_gone")) this.#finish(ending, done);
-    else void this.#estimate(choice, ending).then((estimated) => this.#finish(estimated, done, true));
+  ended(relay: Relay, ending: Ending): void {
+    if (this.#isCounted(ending)) this.#finish(ending, false, relay);
+    else void this.#estimate(ending).then((estimated) => this.#finish(estimated, true, relay));
   }
 
-  async #estimate(choice: Choice, ending: Ending): Promise<Ending> {
-    const promptTokens = await this.#parts.countPrompt(
-      choice.replica,
-      this.#request,
-      this.#who.route.servedName,
+  #isCounted({ usage, outcome, events }: Ending): boolean {
+    return (
+      usage !== undefined ||
+      outcome === "rejected" ||
+      !SURFACES[this.#request.surface].generates ||
+      (events === 0 && outcome !== "client_gone")
     );
-    const completionTokens = ending.events;
-    return {
-      ...ending,
-      usage: {
-        promptTokens,
-        cachedTokens: undefined,
-        completionTokens,
-        reasoningTokens: undefined,
-        totalTokens: promptTokens + completionTokens,
-      },
-    };
   }
 
-  #finish(ending: Ending, done: (error: Error | undefined) => void, estimated = false): void {
-    const { usageLog, metrics } = this.#parts;
+  #head({ replica }: Chosen): string {
+    return (
+      `POST ${SURFACES[this.#request.surface].path} HTTP/1.1\r\nhost: ${replica.host}:${replica.port}\r\n` +
+      `authorization: Bearer ${replica.engineKey}\r\ncontent-type: application/json\r\n` +
+      `x-request-id: ${this.requestId}\r\ncontent-length: ${this.#body.length}\r\n\r\n`
+    );
+  }
+
+  #unreachable(): void {
+    const ending: Ending = { outcome: "upstream_error", usage: undefined, events: 0, ttftMs: null };
+    this.#finish(ending, false, { written: () => answerError(this.response, unreachable(), this.requestId) });
+  }
+
+  async #estimate(ending: Ending): Promise<Ending> {
+    const promptTokens = this.#chosen
+      ? await this.#parts.countPrompt(this.#chosen.replica, this.#request, this.#who.route.servedName)
+      : 0;
+    // A chat's first event names the role and has no word.
+    const completionTokens = Math.max(0, ending.events - (this.#request.surface === "chat" ? 1 : 0));
+    const usage = {
+      promptTokens,
+      cachedTokens: undefined,
+      completionTokens,
+      reasoningTokens: undefined,
+      totalTokens: promptTokens + completionTokens,
+    };
+    return { ...ending, usage };
+  }
+
+  #finish(ending: Ending, estimated: boolean, waiter: Written): void {
+    const { usageLog, metrics, relays } = this.#parts;
     const usage = this.#record(ending, estimated);
     const price = this.#who.route.published?.price;
-    this.#money?.reservation.settle(price ? chargeNanos(usage, price) : 0n, true);
+    const charge = this.#money && price ? chargeNanos(usage, price) : 0n;
+    this.#money?.reservation.settle(charge, true);
     this.#leave();
     metrics.finished(usage);
-    const alone = this.#parts.relays.size <= 1;
-    usageLog.append(usage, alone, done);
+    usageLog.append(usage, relays.size - 1, this.#money ? unlogging(this.#money, waiter) : waiter);
   }
 
   #record(ending: Ending, estimated: boolean): GatewayUsage {
     const { deps } = this.#parts;
     const { route, userId, keyId } = this.#who;
-    const told = ending.usage;
+    const { usage } = ending;
     return {
-      requestId: this.#incoming.requestId,
+      requestId: this.requestId,
       gatewayId: deps.gatewayId,
       modelId: route.modelId,
       servedName: route.published?.servedName ?? route.servedName,
@@ -255,10 +279,10 @@ class Call {
       keyId,
       sliceId: this.#money?.reservation.sliceId ?? null,
       priceVersionId: this.#money === undefined ? null : (route.published?.price.versionId ?? null),
-      promptTokens: told?.promptTokens ?? 0,
-      // Absent is not zero: but what an engine does not tell as cached can't be given for free.
-      cachedTokens: told?.cachedTokens ?? 0,
-      completionTokens: told?.completionTokens ?? 0,
+      promptTokens: usage?.promptTokens ?? 0,
+      // What an engine does not tell as cached can't be given for free.
+      cachedTokens: usage?.cachedTokens ?? 0,
+      completionTokens: usage?.completionTokens ?? 0,
       estimated,
       outcome: ending.outcome,
       startedAt: this.#startedAt,
@@ -268,7 +292,18 @@ class Call {
   }
 }
 
-/** Tenants of one model never share a prefix: each account's cache has its own salt. */
-function saltOf(parts: Parts, who: Access): string {
-  return createHmac("sha256", parts.saltKey).update(who.userId).digest("base64url");
+/** What could not be written down costs nothing. */
+function unlogging({ reservation }: Budgeted, waiter: Written): Written {
+  return {
+    written(error) {
+      if (error) reservation.unlogged();
+      waiter.written(error);
+    },
+  };
+}
+
+function headersOf(requestId: string, outputTokensMax: number | undefined): Readonly<Record<string, string>> {
+  return outputTokensMax === undefined
+    ? { "slipway-request-id": requestId }
+    : { "slipway-request-id": requestId, "slipway-max-tokens": String(outputTokensMax) };
 }

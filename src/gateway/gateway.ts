@@ -10,12 +10,15 @@ import type { GatewayDeps } from "./ports.ts";
 import { Purse } from "./purse.ts";
 import type { Relay } from "./relay.ts";
 import { Replicas } from "./replicas.ts";
+import { Running } from "./running.ts";
+import { Salts } from "./salts.ts";
 import { createDoor } from "./server.ts";
 import { UsageLog } from "./usage-log/usage-log.ts";
 
 const TICK_MS = 100;
 /** Slices, idle replicas and key counters are looked at less often than deadlines. */
 const TICKS_PER_TIDY = 10;
+const DRAIN_LOOK_MS = 20;
 const SHIP_AT_CLOSE_MS = 10_000;
 
 export interface Gateway {
@@ -49,10 +52,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
       closing.abort();
       const closed = new Promise((resolve) => door.close(resolve));
       door.closeIdleConnections();
-      await drained(deps, parts.relays, drainMs);
+      await drained(parts, drainMs);
       door.closeAllConnections();
       await closed;
-      await drained(deps, parts.relays, deps.limits.hangUpMs * 2);
+      await drained(parts, deps.limits.hangUpMs * 2);
       await parts.usageLog.close(SHIP_AT_CLOSE_MS);
       await parts.purse.tidy(true);
       stopHearing();
@@ -65,7 +68,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 }
 
 function assemble(deps: GatewayDeps, registry: Registry, closing: AbortSignal): Parts {
-  const purse = new Purse(deps);
+  const purse: Purse = new Purse(deps, () => usageLog.ship());
   const usageLog = new UsageLog(deps, (records) =>
     purse.shipped(records.flatMap((record) => (record.sliceId === null ? [] : [record.sliceId]))),
   );
@@ -77,32 +80,42 @@ function assemble(deps: GatewayDeps, registry: Registry, closing: AbortSignal): 
     purse,
     replicas,
     usageLog,
-    metrics: new Metrics(registry, () => usageLog.unshipped()),
-    relays: new Set<Relay>(),
-    saltKey: deps.box.derive("cache-salt"),
+    metrics: new Metrics(registry, () => ({
+      unshipped: usageLog.unshipped(),
+      active: replicas.active(),
+      slices: purse.size,
+    })),
+    entering: 0,
+    relays: new Running<Relay>(),
+    salts: new Salts(deps.box.derive("cache-salt")),
     closing,
     countPrompt: promptCounter(deps, replicas),
   };
 }
 
 async function tick(parts: Parts, stopped: AbortSignal): Promise<void> {
-  const { clock, log } = parts.deps;
+  const { clock } = parts.deps;
+  let tidying: Promise<void> | undefined;
   for (let turn = 1; !stopped.aborted; turn++) {
     await clock.sleep(TICK_MS, stopped).catch(() => {});
     const now = clock.monotonicMs();
-    for (const relay of parts.relays) relay.tick(now);
+    for (const relay of parts.relays.list()) relay.tick(now);
     if (turn % TICKS_PER_TIDY !== 0) continue;
     parts.replicas.tidy();
     parts.admission.tidy();
-    await parts.purse
-      .tidy()
-      .catch((error: unknown) => log.warn({ err: error }, "slices could not be tidied"));
+    // Not waited for: a ledger that does not answer must not stop the deadlines of requests.
+    tidying ??= parts.purse.tidy().finally(() => {
+      tidying = undefined;
+    });
   }
+  await tidying;
 }
 
-async function drained(deps: GatewayDeps, relays: ReadonlySet<Relay>, ms: number): Promise<void> {
-  const until = deps.clock.monotonicMs() + ms;
-  while (relays.size > 0 && deps.clock.monotonicMs() < until) await deps.clock.sleep(20);
+async function drained(parts: Parts, ms: number): Promise<void> {
+  const { clock } = parts.deps;
+  const until = clock.monotonicMs() + ms;
+  while (parts.relays.size + parts.entering > 0 && clock.monotonicMs() < until)
+    await clock.sleep(DRAIN_LOOK_MS);
 }
 
 function listen(door: Server, port: number, host: string): Promise<{ port: number }> {

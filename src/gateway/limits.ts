@@ -21,7 +21,11 @@ export interface GatewayLimits {
   readonly sharedConcurrencyMax: number;
   /** Waiting requests of one shared model; past it 429. */
   readonly sharedQueueMax: number;
-  /** A cached route or key older than this is read again in the background. */
+  /** A look-up that takes longer counts as failed. */
+  readonly lookupMs: number;
+  /** How long after a failed reading the database is not asked again. */
+  readonly rereadMs: number;
+  /** A cached route or key older than this is read again in the background; one twice as old before it is used. */
   readonly freshMs: number;
   /** How long a known route or key serves when the database can't be asked. */
   readonly staleMs: number;
@@ -33,6 +37,8 @@ export interface GatewayLimits {
   readonly sliceIdleMs: number;
   readonly shipEveryMs: number;
   readonly shipBatchMax: number;
+  /** Records that wait for the ledger; past it no more requests are taken on. */
+  readonly unshippedMax: number;
   readonly idleConnectionsMax: number;
 }
 
@@ -49,6 +55,8 @@ export const GATEWAY_LIMITS: GatewayLimits = {
   keyConcurrencyMax: 1_000,
   sharedConcurrencyMax: 256,
   sharedQueueMax: 1_024,
+  lookupMs: 2_000,
+  rereadMs: 500,
   freshMs: 5_000,
   staleMs: 300_000,
   cacheEntriesMax: 100_000,
@@ -56,5 +64,6 @@ export const GATEWAY_LIMITS: GatewayLimits = {
   sliceIdleMs: 30_000,
   shipEveryMs: 200,
   shipBatchMax: 1_000,
+  unshippedMax: 250_000,
   idleConnectionsMax: 512,
 };

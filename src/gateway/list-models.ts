@@ -1,5 +1,4 @@
-import { timingSafeEqual } from "node:crypto";
-import { checkKey, shownKey } from "./access.ts";
+import { checkKey, isKeyOf, shownKey } from "./access.ts";
 import { refused } from "./openai-error.ts";
 import type { Parts } from "./parts.ts";
 import type { GatewayRoute } from "./ports.ts";
@@ -16,31 +15,30 @@ interface ModelList {
   readonly data: readonly ListedModel[];
 }
 
-/** GET /v1/models: the catalogue for everybody; with a key also what it opens; below /m/<id> that model alone. */
-export async function listModels(
-  parts: Parts,
-  modelId: string | undefined,
-  authorization: string | undefined,
-): Promise<ModelList> {
-  if (modelId !== undefined) return listOf([await one(parts, modelId, authorization)].map(nameOf));
+/** GET /v1/models: the catalogue for everybody; with a key also what its user owns. */
+export async function listModels(parts: Parts, authorization: string | undefined): Promise<ModelList> {
   const names = (await parts.deps.control.published()).map((offer) => offer.servedName);
-  if (authorization === undefined) return listOf(names);
+  if (!authorization?.toLowerCase().startsWith("bearer ")) return listOf(names);
   const key = await parts.directory.key(shownKey(authorization));
   // A model's own key lists the catalogue: it says nothing about its owner.
   if (!key) return listOf(names);
   checkKey(parts.deps, key);
-  const own = await parts.directory.ofOwner(key.userId);
+  const own = (await parts.directory.ofOwner(key.userId)) ?? [];
   return listOf([...new Set([...names, ...own.map(nameOf)])]);
 }
 
-async function one(parts: Parts, modelId: string, authorization: string | undefined): Promise<GatewayRoute> {
-  const hash = shownKey(authorization);
+/** GET /m/<modelId>/v1/models: that model alone, for its own key and its owner's. */
+export async function listOneModel(
+  parts: Parts,
+  modelId: string,
+  authorization: string | undefined,
+): Promise<ModelList> {
+  const shown = shownKey(authorization);
   const route = await parts.directory.model(modelId);
-  if (route && timingSafeEqual(route.keyHash, hash)) return route;
-  const key = await parts.directory.key(hash);
-  if (!key) throw refused("TOKEN_INVALID", "This key opens nothing here. Check it, or make a new one.");
+  if (route && isKeyOf(route, shown)) return listOf([nameOf(route)]);
+  const key = await parts.directory.key(shown);
   checkKey(parts.deps, key);
-  if (route?.ownerId === key.userId) return route;
+  if (route?.ownerId === key.userId) return listOf([nameOf(route)]);
   throw refused("MODEL_NOT_FOUND", "There is no such model that this key opens.");
 }
 

@@ -1,9 +1,9 @@
 /** What a priced request is bounded by before it runs, and what it costs after. */
 import { NANOS_PER_UNIT, nanosForTokens } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
+import { type ClientRequest, SURFACES } from "./client-request.ts";
 import { refused } from "./openai-error.ts";
 import type { GatewayUsage, PublishedOffer } from "./ports.ts";
-import type { ClientRequest } from "./prepare.ts";
 import type { Purse, Reservation } from "./purse.ts";
 
 /** Below this an answer is of no use to anybody. */
@@ -20,10 +20,18 @@ export interface Budgeted {
   readonly outputTokensMax: number | undefined;
 }
 
-/** No token is shorter than a byte, so the body's bytes and the template's share bound the prompt's tokens. */
-export function inputTokensBound(request: ClientRequest): number {
+/** Most tokens of input: no token is shorter than a byte, a template adds its share, and no prompt is longer than the context. */
+export function inputTokensBound(request: ClientRequest, contextTokens: number): number {
   const messages = Array.isArray(request.json.messages) ? request.json.messages.length : 1;
-  return request.bytes.length + messages * TEMPLATE_TOKENS_PER_MESSAGE + TEMPLATE_TOKENS;
+  const byLength = request.bytes.length + messages * TEMPLATE_TOKENS_PER_MESSAGE + TEMPLATE_TOKENS;
+  const inContext = contextTokens > 0 && SURFACES[request.surface].generates;
+  return inContext ? Math.min(byLength, contextTokens * request.prompts) : byLength;
+}
+
+export function isPriced(price: PublishedOffer["price"]): boolean {
+  return (
+    price.inputNanosPerMillion > 0n || price.outputNanosPerMillion > 0n || price.cachedNanosPerMillion > 0n
+  );
 }
 
 /** Reserves the request's bound. Throws BALANCE_TOO_LOW with what is needed and what is there. */
@@ -33,24 +41,32 @@ export async function reserve(
   request: ClientRequest,
   offer: PublishedOffer,
   contextTokens: number,
+  deadlineAt: number,
 ): Promise<Budgeted> {
-  const generates = request.surface !== "embeddings";
-  const longest = outputBound(request, offer, contextTokens);
-  const bound = (output: number) => boundNanos(request, offer, generates ? output : 0);
+  const { generates } = SURFACES[request.surface];
+  const longest = generates ? outputBound(request, offer, contextTokens) : 0;
+  const bound = (output: number) => boundNanos(request, offer, contextTokens, output);
   try {
-    const reservation = await purse.reserve(userId, bound(longest));
-    const capped = request.outputTokensMax === undefined || request.outputTokensMax > longest;
-    return {
-      reservation,
-      outputTokensMax: generates && capped && longest < contextTokens ? longest : undefined,
-    };
+    const reservation = await purse.reserve(userId, bound(longest), deadlineAt);
+    return { reservation, outputTokensMax: limitToTell(request, longest, contextTokens) };
   } catch (error) {
     if (!(error instanceof StatusError) || error.reason !== "BALANCE_TOO_LOW") throw error;
     if (request.outputTokensMax !== undefined || !generates) throw tooLow(error);
-    const affordable = affordableOutput(request, offer, availableNanos(error));
+    const inHand = purse.largest(userId, deadlineAt);
+    const atLedger = availableNanos(error);
+    const affordable = affordableOutput(request, offer, bound(0), larger(inHand, atLedger));
     if (affordable < OUTPUT_TOKENS_MIN) throw tooLow(error);
-    return { reservation: await purse.reserve(userId, bound(affordable)), outputTokensMax: affordable };
+    const reservation = await purse.reserve(userId, bound(affordable), deadlineAt);
+    return { reservation, outputTokensMax: Math.min(affordable, longest) };
   }
+}
+
+/** The engine is told a limit only where it would make more by itself than what is reserved. */
+function limitToTell(request: ClientRequest, longest: number, contextTokens: number): number | undefined {
+  if (!SURFACES[request.surface].generates) return undefined;
+  const engineStops = contextTokens > 0 && longest >= contextTokens;
+  const clientStops = request.outputTokensMax !== undefined && request.outputTokensMax <= longest;
+  return engineStops || clientStops ? undefined : longest;
 }
 
 /** The charge of a usage record: floored once. Cached tokens have their own price, which is zero unless an operator says otherwise. */
@@ -72,24 +88,30 @@ function outputBound(request: ClientRequest, offer: PublishedOffer, contextToken
 }
 
 /** Rounded up by one nano, so that the floor of the parts never exceeds it. */
-function boundNanos(request: ClientRequest, { price }: PublishedOffer, output: number): bigint {
-  const input = larger(price.inputNanosPerMillion, price.cachedNanosPerMillion);
+function boundNanos(
+  request: ClientRequest,
+  { price }: PublishedOffer,
+  contextTokens: number,
+  output: number,
+): bigint {
+  const { inputNanosPerMillion, cachedNanosPerMillion, outputNanosPerMillion } = price;
+  const input = larger(inputNanosPerMillion, cachedNanosPerMillion);
   return (
     nanosForTokens([
-      { tokens: BigInt(inputTokensBound(request)) * BigInt(request.choices), nanosPerMillion: input },
-      { tokens: BigInt(output) * BigInt(request.choices), nanosPerMillion: price.outputNanosPerMillion },
+      { tokens: BigInt(inputTokensBound(request, contextTokens)), nanosPerMillion: input },
+      { tokens: BigInt(output) * BigInt(request.choices), nanosPerMillion: outputNanosPerMillion },
     ]) + 1n
   );
 }
 
-function larger(one: bigint, other: bigint): bigint {
-  if (one < other) return other;
-  return one;
-}
-
-function affordableOutput(request: ClientRequest, offer: PublishedOffer, available: bigint): number {
+function affordableOutput(
+  request: ClientRequest,
+  offer: PublishedOffer,
+  inputNanos: bigint,
+  available: bigint,
+): number {
   const perToken = offer.price.outputNanosPerMillion * BigInt(request.choices);
-  const left = available - boundNanos(request, offer, 0) - 1n;
+  const left = available - inputNanos - 1n;
   if (left <= 0n || perToken <= 0n) return 0;
   return Number((left * 1_000_000n) / perToken);
 }
@@ -109,4 +131,9 @@ function tooLow(error: StatusError): StatusError {
       metadata: error.metadata,
     },
   );
+}
+
+function larger(one: bigint, other: bigint): bigint {
+  if (one < other) return other;
+  return one;
 }

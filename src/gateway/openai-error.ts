@@ -22,6 +22,7 @@ const TABLE: Partial<Record<Reason, OpenAiFailure>> = {
   UNKNOWN_PATH: { status: 404, type: INVALID, code: "unknown_path" },
   WRONG_METHOD: { status: 405, type: INVALID, code: "method_not_allowed" },
   MODEL_STATE: { status: 409, type: INVALID, code: "model_not_serving" },
+  HEADERS_TOO_LARGE: { status: 431, type: INVALID, code: "headers_too_large" },
   BODY_TOO_LARGE: { status: 413, type: INVALID, code: "body_too_large" },
   UNSUPPORTED_CONTENT_TYPE: { status: 415, type: INVALID, code: "unsupported_content_type" },
   MALFORMED_JSON: { status: 400, type: INVALID, code: "malformed_json" },
@@ -29,6 +30,7 @@ const TABLE: Partial<Record<Reason, OpenAiFailure>> = {
   RATE_LIMITED: { status: 429, type: "rate_limit_error", code: "rate_limited" },
   MODEL_NOT_READY: { status: 503, type: "server_error", code: "model_not_ready" },
   UNAVAILABLE: { status: 503, type: "server_error", code: "unavailable" },
+  CANCELLED: { status: 499, type: "server_error", code: "cancelled" },
   ENGINE_FAILED: { status: 502, type: "server_error", code: "engine_failed" },
   DEADLINE: { status: 504, type: "server_error", code: "deadline" },
 };

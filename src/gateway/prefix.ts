@@ -1,50 +1,49 @@
 /** Which replica probably has the beginning of this prompt in its KV cache. */
+import { crc32 } from "node:zlib";
+import type { Surface } from "./client-request.ts";
 import type { RouteReplica } from "./ports.ts";
 
-/** Characters of a block: about the 64 tokens below which a hit saves little. */
-const BLOCK_CHARS = 256;
-/** Blocks of one prompt that are looked at: 128 KiB of text. */
+/** Bytes of a block: about the 128 tokens below which a hit saves little. */
+const BLOCK_BYTES = 512;
+/** Blocks of one prompt that are looked at: 256 KiB of text. */
 const BLOCKS_MAX = 512;
 /** Remembered blocks of one model; the oldest go. */
 const ENTRIES_MAX = 50_000;
-/** What one running answer weighs against a prompt's characters: its decode shares the engine's steps. */
-const ACTIVE_CHARS = 512;
+/** What one running answer weighs against a prompt's bytes: its decode shares the engine's steps. */
+const ACTIVE_BYTES = 512;
+/** Where a body's prompt begins. What a prompt itself says can't look so: its quotes are escaped. */
+const PROMPT_NAME: Readonly<Record<Surface, Buffer>> = {
+  chat: Buffer.from('"messages"'),
+  completions: Buffer.from('"prompt"'),
+  responses: Buffer.from('"input"'),
+  embeddings: Buffer.from('"input"'),
+  tokenize: Buffer.from('"prompt"'),
+  detokenize: Buffer.from('"tokens"'),
+};
 
-const FNV_PRIME = 0x01000193;
-const FNV_OFFSET = 0x811c9dc5;
+export interface Prompt {
+  /** One for every whole number of blocks from the prompt's start. */
+  readonly hashes: readonly number[];
+  readonly bytes: number;
+}
 
-/** Hashes of every prefix of the prompt that is a whole number of blocks; salted, so that tenants share nothing. */
-export function prefixHashes(texts: Iterable<string>, salt: string): number[] {
+/** The prompt of a request's body, as hashes of its prefixes; salted, so that tenants share nothing. A guess is all they are for. */
+export function promptOf(surface: Surface, body: Buffer, salt: string): Prompt {
+  const start = Math.max(0, body.indexOf(PROMPT_NAME[surface]));
   const hashes: number[] = [];
-  // Two 32-bit lanes make 53 bits that collide too seldom to matter for a choice that is only a guess.
-  let one = FNV_OFFSET;
-  let two = FNV_OFFSET ^ 0x5bd1e995;
-  let inBlock = 0;
-  const feed = (text: string) => {
-    for (let i = 0; i < text.length; i++) {
-      const char = text.charCodeAt(i);
-      one = Math.imul(one ^ char, FNV_PRIME);
-      two = Math.imul(two ^ ((char << 3) | 1), FNV_PRIME);
-      if (++inBlock === BLOCK_CHARS) {
-        hashes.push((one >>> 0) * 2_097_152 + ((two >>> 0) & 0x1fffff));
-        inBlock = 0;
-        if (hashes.length === BLOCKS_MAX) return;
-      }
-    }
-  };
-  for (let i = 0; i < salt.length; i++) one = Math.imul(one ^ salt.charCodeAt(i), FNV_PRIME);
-  for (const text of texts) {
-    feed(text);
-    if (hashes.length === BLOCKS_MAX) break;
+  let hash = crc32(salt);
+  for (let at = start; at + BLOCK_BYTES <= body.length && hashes.length < BLOCKS_MAX; at += BLOCK_BYTES) {
+    hash = crc32(body.subarray(at, at + BLOCK_BYTES), hash);
+    hashes.push(hash);
   }
-  return hashes;
+  return { hashes, bytes: body.length - start };
 }
 
 /** What is running on a replica, as this gateway knows it. */
 export interface Load {
   active: number;
-  /** Prompt characters of running requests that are not expected in the cache. */
-  chars: number;
+  /** Prompt bytes of running requests that are not expected in the cache. */
+  bytes: number;
 }
 
 /** One model's memory of who was sent which prefix. */
@@ -66,11 +65,11 @@ export class PrefixMemory {
 
   remember(hashes: readonly number[], replicaId: string): void {
     for (const hash of hashes) {
-      const holders = this.#holders.get(hash) ?? new Set();
-      holders.add(replicaId);
-      this.#holders.delete(hash);
-      this.#holders.set(hash, holders);
+      const holders = this.#holders.get(hash);
+      if (holders) holders.add(replicaId);
+      else this.#holders.set(hash, new Set([replicaId]));
     }
+    // The oldest go, not the least used: what is still asked for comes back with its next request, and order costs nothing.
     for (const hash of this.#holders.keys()) {
       if (this.#holders.size <= ENTRIES_MAX) break;
       this.#holders.delete(hash);
@@ -80,16 +79,16 @@ export class PrefixMemory {
 
 export interface Choice {
   readonly replica: RouteReplica;
-  /** Characters of the prompt that are not expected to be cached there. */
-  readonly chars: number;
+  /** Bytes of the prompt that are not expected to be cached there. */
+  readonly bytes: number;
 }
 
 /** The replica where this prompt is expected to start soonest: what waits there, and what must be evaluated there. */
 export function choose(
   replicas: readonly RouteReplica[],
-  loadOf: (replicaId: string) => Load,
+  loadOf: (replica: RouteReplica) => Load,
   memory: PrefixMemory,
-  prompt: { readonly hashes: readonly number[]; readonly chars: number },
+  prompt: Prompt,
   turn: number,
 ): Choice | undefined {
   let best: Choice | undefined;
@@ -97,12 +96,12 @@ export function choose(
   for (let i = 0; i < replicas.length; i++) {
     const replica = replicas[(i + turn) % replicas.length];
     if (!replica) continue;
-    const load = loadOf(replica.replicaId);
-    const chars = prompt.chars - memory.shared(prompt.hashes, replica.replicaId) * BLOCK_CHARS;
-    const cost = load.chars + load.active * ACTIVE_CHARS + chars;
+    const load = loadOf(replica);
+    const bytes = prompt.bytes - memory.shared(prompt.hashes, replica.replicaId) * BLOCK_BYTES;
+    const cost = load.bytes + load.active * ACTIVE_BYTES + bytes;
     if (cost < bestCost) {
       bestCost = cost;
-      best = { replica, chars };
+      best = { replica, bytes };
     }
   }
   return best;

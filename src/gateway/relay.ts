@@ -4,15 +4,18 @@
  */
 import type { ServerResponse } from "node:http";
 import type { StatusError } from "../base/status.ts";
-import { type Usage, usageOf } from "../engines/usage.ts";
+import type { Usage } from "../engines/usage.ts";
 import type { GatewayLimits } from "./limits.ts";
 import { envelope, failureOf, refused } from "./openai-error.ts";
-import { rawChunks } from "./raw-chunks.ts";
-import { countEvents, EventSplitter, hasDone, sift, Tail } from "./sse.ts";
+import { Outlet } from "./outlet.ts";
+import { EventStreamPassage } from "./passages/event-stream.ts";
+import type { Passage } from "./passages/passage.ts";
+import { RawStreamPassage } from "./passages/raw-stream.ts";
+import { WholePassage } from "./passages/whole.ts";
 import type { AnswerHead } from "./upstream/answer-head.ts";
-import { ChunkFollower } from "./upstream/chunks.ts";
 import { type Exchange, NotSentError } from "./upstream/connection.ts";
 import type { Pool, Sent } from "./upstream/pool.ts";
+import type { Written } from "./usage-log/usage-log.ts";
 
 /** How a request ended, for its usage record. */
 export interface Ending {
@@ -24,122 +27,116 @@ export interface Ending {
   readonly ttftMs: number | null;
 }
 
-export interface RelayInput {
-  readonly pool: Pool;
-  readonly head: string;
-  readonly body: Buffer;
+/** Whose request it is, and who keeps its books. */
+export interface RelayOwner {
   readonly response: ServerResponse;
   readonly requestId: string;
-  /** The client asked for a stream. */
-  readonly stream: boolean;
+  /** Answer headers of ours. */
+  readonly headers: Readonly<Record<string, string>>;
   /** Every byte passes, usage frame included. */
   readonly wantsUsage: boolean;
-  /** A usage frame can be told by its tail; else events are read whole. */
-  readonly rawPossible: boolean;
-  readonly extraHeaders: Readonly<Record<string, string>>;
+  /** The answer repeats nothing of the client's: usage can be told by its look. */
+  readonly ownWords: boolean;
   readonly limits: GatewayLimits;
+  /** Monotonic time at which the answer must be there. */
+  readonly deadlineAt: number;
   now(): number;
-  /** Writes the usage down; the last bytes wait for `done`. */
-  ending(ending: Ending, done: (error: Error | undefined) => void): void;
-  /** The replica never saw the request: another may be tried. True when the caller takes it from here. */
+  /** Writes the usage down; the last bytes wait for `relay.written`. */
+  ended(relay: Relay, ending: Ending): void;
+  /** The replica did not take the request: another may be tried. True when the owner takes it from here. */
   retry(): boolean;
   /** The relay is over, for the books of what is running. */
-  finished(well: boolean): void;
+  over(relay: Relay, well: boolean): void;
 }
 
-type Mode = "whole" | "raw" | "events";
-
-const JSON_TYPE = "application/json";
-/** An answer that is not streamed is held whole, for its usage; embeddings of a full batch are the largest. */
-const ANSWER_MAX_BYTES = 64 * 2 ** 20;
-
-export class Relay implements Exchange {
-  readonly #in: RelayInput;
+export class Relay implements Exchange, Written {
+  /** Its place among the running. */
+  place = 0;
+  readonly #owner: RelayOwner;
+  readonly #outlet: Outlet;
   readonly #startedAt: number;
   #sent: Sent | undefined;
-  #mode: Mode = "whole";
   #head: AnswerHead | undefined;
-  #unframed: ChunkFollower | undefined;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
-  #tail = new Tail();
-  #splitter = new EventSplitter();
-  #usage: Usage | undefined;
-  #events = 0;
+  #passage: Passage | undefined;
   #lastByteAt: number;
   #firstByteAt: number | undefined;
   #gone: { readonly at: number; readonly events: number } | undefined;
   #over = false;
+  #well = false;
+  /** What is told instead of the rest of the answer. */
+  #failure: StatusError | undefined;
 
-  constructor(input: RelayInput) {
-    this.#in = input;
-    this.#startedAt = input.now();
+  constructor(owner: RelayOwner) {
+    this.#owner = owner;
+    this.#outlet = new Outlet(owner.response, owner.headers);
+    this.#startedAt = owner.now();
     this.#lastByteAt = this.#startedAt;
   }
 
-  start(): void {
-    this.#sent = this.#in.pool.send(this.#in.head, this.#in.body, this);
+  start(pool: Pool, head: string, body: Buffer): void {
+    try {
+      this.#sent = pool.send(head, body, this);
+      this.#outlet.source = this.#sent;
+    } catch (cause) {
+      // An address that can't be one: nothing was sent.
+      this.onFailure(new NotSentError("the replica's address is of no use", { cause }));
+    }
   }
 
   onHead(head: AnswerHead): void {
     this.#head = head;
-    // The connection's own follower has read a piece before it comes here; this one reads it for the payload.
-    this.#unframed = head.length < 0 ? new ChunkFollower() : undefined;
-    const streams = head.status === 200 && head.contentType.startsWith("text/event-stream");
-    if (!streams) this.#mode = "whole";
-    else
-      this.#mode =
-        this.#in.wantsUsage &&
-        this.#in.rawPossible &&
-        head.length < 0 &&
-        rawChunks.possible(this.#in.response)
-          ? "raw"
-          : "events";
+    this.#passage = this.#passageOf(head);
   }
 
-  onData(piece: Buffer): void {
-    this.#lastByteAt = this.#in.now();
+  onData(piece: Buffer, last: boolean): void {
+    this.#lastByteAt = this.#owner.now();
     this.#firstByteAt ??= this.#lastByteAt;
-    if (this.#mode === "raw") this.#rawData(piece);
-    else if (this.#mode === "events") this.#payload(piece, (part) => this.#eventData(part));
-    else this.#payload(piece, (part) => this.#hold(Buffer.from(part)));
-    if (this.#gone && this.#events - this.#gone.events > this.#in.limits.hangUpTokens)
-      this.#cut("client_gone");
+    const passage = this.#passage;
+    passage?.take(Buffer.from(piece), last);
+    if (!last && this.#gone && (passage?.events ?? 0) - this.#gone.events >= this.#owner.limits.hangUpTokens)
+      this.#cut();
   }
 
   onEnd(): void {
     if (this.#over) return;
-    if (this.#mode === "whole") this.#wholeEnd();
-    else this.#streamEnd();
+    const status = this.#head?.status ?? 502;
+    if (status === 503 && !this.#gone && this.#owner.retry()) {
+      this.#over = true;
+      this.#owner.over(this, true); // it answered: leaving is not failing
+      return;
+    }
+    // The key between us and the engine is our business: the client's own was good.
+    if (status === 401 || status === 403) this.#fail(engineFailed());
+    else this.#end(this.#gone ? "client_gone" : outcomeOf(status), status < 500);
   }
 
   onFailure(error: Error): void {
     if (this.#over) return;
-    if (error instanceof NotSentError && !this.#gone && !this.#in.response.headersSent && this.#in.retry()) {
+    if (error instanceof NotSentError && !this.#gone && this.#owner.retry()) {
       this.#over = true;
-      this.#in.finished(false);
+      this.#owner.over(this, false);
       return;
     }
-    this.#fail(refused("ENGINE_FAILED", "The model's engine did not finish this answer. Try again."));
+    this.#fail(error instanceof NotSentError ? unreachable() : engineFailed());
   }
 
   /** The client went away: what the engine still tells within a moment is taken for the books. */
   clientGone(): void {
     if (this.#over || this.#gone) return;
-    this.#gone = { at: this.#in.now(), events: this.#events };
-    this.#sent?.connection().resume();
+    this.#gone = { at: this.#owner.now(), events: this.#passage?.events ?? 0 };
+    this.#outlet.gone = true;
+    this.#sent?.resume();
   }
 
   /** Looks at the clock; called a few times a second. */
   tick(now: number): void {
     if (this.#over) return;
-    const { limits } = this.#in;
-    const connecting = this.#sent !== undefined && !this.#sent.connection().connected;
-    if (this.#gone && now - this.#gone.at > limits.hangUpMs) this.#cut("client_gone");
-    else if (connecting && now - this.#startedAt > limits.connectMs) {
-      this.#sent?.abort();
+    const { limits, deadlineAt } = this.#owner;
+    if (this.#gone && now - this.#gone.at >= limits.hangUpMs) this.#cut();
+    else if (this.#sent?.connecting === true && now - this.#startedAt >= limits.connectMs) {
+      this.#sent.abort();
       this.onFailure(new NotSentError("connect took too long"));
-    } else if (now - this.#startedAt > limits.totalMs || now - this.#lastByteAt > this.#silenceMs()) {
+    } else if (now >= deadlineAt || now - this.#lastByteAt >= this.#silenceMs()) {
       this.#sent?.abort();
       this.#fail(
         refused("DEADLINE", "The model's engine took too long to answer. Ask for less, or try again."),
@@ -147,153 +144,82 @@ export class Relay implements Exchange {
     }
   }
 
+  /** The usage is on the disk, or can't be put there: then the answer, which nobody could account for, is not given. */
+  written(error: Error | undefined): void {
+    this.#owner.over(this, this.#well);
+    if (this.#outlet.gone || this.#owner.response.destroyed) return;
+    if (error !== undefined) this.#failure = unaccounted();
+    if (this.#failure) this.#tellFailure(this.#failure);
+    else this.#passage?.release();
+  }
+
+  #passageOf(head: AnswerHead): Passage {
+    const { wantsUsage, ownWords } = this.#owner;
+    const streams = head.status === 200 && head.contentType.startsWith("text/event-stream");
+    if (!streams) return new WholePassage(this.#outlet, head, ownWords);
+    if (wantsUsage && ownWords && head.length < 0 && this.#outlet.rawPossible)
+      return new RawStreamPassage(this.#outlet, head, () => this.#sent?.atBoundary === true);
+    return new EventStreamPassage(this.#outlet, head, !wantsUsage);
+  }
+
   #silenceMs(): number {
-    return this.#firstByteAt === undefined ? this.#in.limits.firstByteMs : this.#in.limits.idleMs;
-  }
-
-  #payload(piece: Buffer, take: (part: Buffer) => void): void {
-    if (this.#unframed) this.#unframed.follow(piece, (from, to) => take(piece.subarray(from, to)));
-    else take(piece);
-  }
-
-  #rawData(piece: Buffer): void {
-    this.#tail.push(piece);
-    this.#events += countEvents(piece);
-    const last = this.#sent?.connection().follower?.done === true || hasDone(piece);
-    if (last || this.#held.length > 0) this.#hold(piece);
-    else this.#write(piece);
-  }
-
-  #eventData(payload: Buffer): void {
-    const events = this.#splitter.push(payload);
-    if (events === undefined) return;
-    this.#events += countEvents(events);
-    const sifted = sift(events, !this.#in.wantsUsage);
-    this.#usage = sifted.usage ?? this.#usage;
-    if (sifted.bytes.length === 0) return;
-    // From the usage on everything is the end of the answer, and waits until the usage is written down.
-    if (this.#usage !== undefined || this.#held.length > 0 || hasDone(sifted.bytes))
-      this.#hold(Buffer.from(sifted.bytes));
-    else this.#write(sifted.bytes);
-  }
-
-  #write(bytes: Buffer): void {
-    if (this.#gone) return;
-    const { response } = this.#in;
-    if (!response.headersSent) this.#writeHead();
-    if (response.write(bytes)) return;
-    const connection = this.#sent?.connection();
-    connection?.pause();
-    response.once("drain", () => connection?.resume());
-  }
-
-  #writeHead(length?: number): void {
-    const { response, requestId, extraHeaders } = this.#in;
-    const head = this.#head;
-    const headers: Record<string, string | number> = {
-      "content-type": head?.contentType || JSON_TYPE,
-      "slipway-request-id": requestId,
-      ...extraHeaders,
-    };
-    if (head?.retryAfter) headers["retry-after"] = head.retryAfter;
-    if (length !== undefined) headers["content-length"] = length;
-    else headers["cache-control"] = "no-cache";
-    if (this.#mode === "raw") rawChunks.writeHead(response, head?.status ?? 200, headers);
-    else response.writeHead(head?.status ?? 200, headers);
-  }
-
-  #hold(bytes: Buffer): void {
-    this.#held.push(bytes);
-    this.#heldBytes += bytes.length;
-    if (this.#heldBytes > ANSWER_MAX_BYTES) {
-      this.#sent?.abort();
-      this.#fail(refused("ENGINE_FAILED", "The model's engine answered more than can be passed on."));
-    }
-  }
-
-  #wholeEnd(): void {
-    const body = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held);
-    const status = this.#head?.status ?? 502;
-    if (status === 503 && !this.#gone && this.#in.retry()) {
-      this.#over = true;
-      this.#in.finished(true); // it answered: leaving is not failing
-      return;
-    }
-    const usage = status === 200 ? usageOfBody(body) : undefined;
-    const outcome = this.#gone
-      ? "client_gone"
-      : status < 400
-        ? "ok"
-        : status < 500
-          ? "rejected"
-          : "upstream_error";
-    this.#end({ outcome, usage }, status < 500, () => {
-      this.#writeHead(body.length);
-      this.#in.response.end(body);
-    });
-  }
-
-  #streamEnd(): void {
-    const rest = this.#mode === "events" ? this.#splitter.rest() : undefined;
-    if (rest) this.#hold(rest);
-    const usage = this.#mode === "raw" ? this.#tail.usage() : this.#usage;
-    this.#end({ outcome: this.#gone ? "client_gone" : "ok", usage }, true, () => {
-      if (!this.#in.response.headersSent) this.#writeHead();
-      for (const bytes of this.#held) this.#in.response.write(bytes);
-      this.#in.response.end();
-    });
+    return this.#firstByteAt === undefined ? this.#owner.limits.firstByteMs : this.#owner.limits.idleMs;
   }
 
   /** The engine is cut off: the client is gone for good. */
-  #cut(outcome: "client_gone"): void {
+  #cut(): void {
     this.#sent?.abort();
-    const usage = this.#mode === "raw" ? this.#tail.usage() : this.#usage;
-    this.#end({ outcome, usage }, true, () => {});
+    this.#end("client_gone", true);
   }
 
   #fail(error: StatusError): void {
-    this.#end({ outcome: this.#gone ? "client_gone" : "upstream_error", usage: undefined }, false, () =>
-      this.#tellFailure(error),
-    );
+    this.#failure = error;
+    this.#end(this.#gone ? "client_gone" : "upstream_error", false);
+  }
+
+  #end(outcome: Ending["outcome"], well: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#well = well;
+    const ttftMs = this.#firstByteAt === undefined ? null : Math.round(this.#firstByteAt - this.#startedAt);
+    // Of an answer that broke off before anything went out nobody has had a word, so nothing is counted.
+    const passage = this.#failure && !this.#outlet.begun ? undefined : this.#passage;
+    this.#owner.ended(this, { outcome, usage: passage?.usage(), events: passage?.events ?? 0, ttftMs });
   }
 
   #tellFailure(error: StatusError): void {
-    const { response } = this.#in;
-    if (!response.headersSent) {
-      answerError(response, error, this.#in.requestId);
-      return;
-    }
-    const event = `data: ${envelope(error)}\n\n`;
-    if (this.#mode !== "raw") response.end(event);
-    else if (this.#sent?.connection().follower?.atBoundary) rawChunks.end(response, event);
-    else response.destroy(); // within a chunk of the engine's there is no place for a word of ours
+    const { response, requestId } = this.#owner;
+    if (!this.#outlet.begun) answerError(response, error, requestId);
+    else this.#passage?.breakOff(`data: ${envelope(error)}\n\n`);
   }
+}
 
-  #end(told: Pick<Ending, "outcome" | "usage">, well: boolean, release: () => void): void {
-    if (this.#over) return;
-    this.#over = true;
-    const ttftMs = this.#firstByteAt === undefined ? null : Math.round(this.#firstByteAt - this.#startedAt);
-    this.#in.ending({ ...told, events: this.#events, ttftMs }, (error) => {
-      this.#in.finished(well);
-      if (this.#gone || this.#in.response.destroyed) return;
-      if (error === undefined) release();
-      else
-        this.#tellFailure(
-          refused("UNAVAILABLE", "The answer could not be accounted for. Try again.", {
-            retryAfterMs: 1_000,
-          }),
-        );
-    });
-  }
+function outcomeOf(status: number): Ending["outcome"] {
+  if (status < 400) return "ok";
+  return status < 500 ? "rejected" : "upstream_error";
+}
+
+/** No replica took the request. */
+export function unreachable(): StatusError {
+  return refused("MODEL_NOT_READY", "No replica of this model can be reached at the moment. Try again.", {
+    retryAfterMs: 1_000,
+  });
+}
+
+function engineFailed(): StatusError {
+  return refused("ENGINE_FAILED", "The model's engine did not finish this answer. Try again.");
+}
+
+function unaccounted(): StatusError {
+  return refused("UNAVAILABLE", "The answer could not be accounted for. Try again.", { retryAfterMs: 1_000 });
 }
 
 /** Writes a whole error answer. */
 export function answerError(response: ServerResponse, error: StatusError, requestId: string): void {
   if (response.headersSent || response.destroyed) return;
-  const failure = failureOf(error);
   const body = envelope(error);
-  response.writeHead(failure.status, {
-    "content-type": JSON_TYPE,
+  response.writeHead(failureOf(error).status, {
+    "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     "slipway-request-id": requestId,
     ...(error.retryAfterMs === undefined
@@ -301,12 +227,4 @@ export function answerError(response: ServerResponse, error: StatusError, reques
       : { "retry-after": String(Math.max(1, Math.ceil(error.retryAfterMs / 1_000))) }),
   });
   response.end(body);
-}
-
-function usageOfBody(body: Buffer): Usage | undefined {
-  try {
-    return usageOf(JSON.parse(body.toString("utf8")));
-  } catch {
-    return undefined;
-  }
 }

@@ -1,102 +1,130 @@
-/** The gateway's door: node's own HTTP server, a handful of paths, and a body read within its bounds. */
+/** The gateway's door: node's own HTTP server and a handful of paths. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { StatusError } from "../base/status.ts";
-import { type Incoming, serveCall } from "./call.ts";
-import { listModels } from "./list-models.ts";
-import { refused } from "./openai-error.ts";
+import { checkReady, serveCall } from "./call.ts";
+import type { Surface } from "./client-request.ts";
+import { listModels, listOneModel } from "./list-models.ts";
+import { envelope, failureOf, refused } from "./openai-error.ts";
 import type { Parts } from "./parts.ts";
-import type { Surface } from "./prepare.ts";
+import { readBody } from "./read-body.ts";
 import { answerError } from "./relay.ts";
 
+const MODEL_PREFIX = "/m/";
 const MODEL_PATH = /^\/m\/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(\/.*)$/;
 
-const POSTS: Readonly<Record<string, Surface>> = {
-  "/v1/chat/completions": "chat",
-  "/v1/completions": "completions",
-  "/v1/responses": "responses",
-  "/v1/embeddings": "embeddings",
-  "/tokenize": "tokenize",
-  "/detokenize": "detokenize",
-};
+const POSTS: ReadonlyMap<string, Surface> = new Map([
+  ["/v1/chat/completions", "chat"],
+  ["/v1/completions", "completions"],
+  ["/v1/responses", "responses"],
+  ["/v1/embeddings", "embeddings"],
+  ["/tokenize", "tokenize"],
+  ["/detokenize", "detokenize"],
+]);
 
 const GETS = new Set(["/v1/models", "/health", "/version"]);
+/** A head comes in one or two packets; a body at the speed of a bad line. */
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 75_000;
 
+/** One request at the door. */
+interface Visit {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  /** From `/m/<modelId>/…`, and the path below it. */
+  readonly modelId: string | undefined;
+  readonly path: string;
+}
+
 export function createDoor(parts: Parts): Server {
-  const { limits } = parts.deps;
   const server = createServer(
     {
-      maxHeaderSize: limits.headersMaxBytes,
+      maxHeaderSize: parts.deps.limits.headersMaxBytes,
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       noDelay: true,
     },
-    (request, response) => route(parts, request, response),
+    (request, response) => route(parts, visitOf(parts, request, response)),
   );
-  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-    const status =
-      error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => answerUnreadable(error, socket));
   return server;
 }
 
-function route(parts: Parts, request: IncomingMessage, response: ServerResponse): void {
+function visitOf(parts: Parts, request: IncomingMessage, response: ServerResponse): Visit {
   const requestId = parts.deps.random.uuid();
   const url = request.url ?? "/";
   const query = url.indexOf("?");
   const whole = query < 0 ? url : url.slice(0, query);
-  const below = MODEL_PATH.exec(whole);
-  const path = below?.[2] ?? whole;
-  const modelId = below?.[1];
-  if (parts.closing.aborted) {
-    refuse(parts, request, response, requestId, stopping());
-    return;
-  }
-  const surface = Object.hasOwn(POSTS, path) ? POSTS[path] : undefined;
-  if (surface !== undefined && request.method === "POST") {
-    readBody(parts, request, response, requestId, (body) => {
-      const incoming: Incoming = {
+  const below = whole.startsWith(MODEL_PREFIX) ? MODEL_PATH.exec(whole) : null;
+  return { request, response, requestId, modelId: below?.[1], path: below?.[2] ?? whole };
+}
+
+function route(parts: Parts, visit: Visit): void {
+  const { request, path } = visit;
+  const surface = POSTS.get(path);
+  if (parts.closing.aborted) refuse(parts, visit, stopping());
+  else if (surface !== undefined && request.method === "POST") call(parts, visit, surface);
+  else if (GETS.has(path) && (request.method === "GET" || request.method === "HEAD")) {
+    request.resume();
+    void tell(parts, visit);
+  } else if (surface !== undefined || GETS.has(path)) refuse(parts, visit, wrongMethod(surface));
+  else refuse(parts, visit, refused("UNKNOWN_PATH", `There is nothing at ${path.slice(0, 200)}.`));
+}
+
+function call(parts: Parts, visit: Visit, surface: Surface): void {
+  const { request, response, requestId, modelId } = visit;
+  const { headers } = request;
+  const { authorization } = headers;
+  const xUserId = headers["x-user-id"];
+  readBody(
+    request,
+    parts.deps.limits.bodyMaxBytes,
+    (body) =>
+      serveCall(parts, {
         surface,
         modelId,
-        authorization: request.headers.authorization,
-        xUserId: headerOf(request, "x-user-id"),
+        authorization,
+        xUserId: Array.isArray(xUserId) ? xUserId[0] : xUserId,
         body,
         response,
         requestId,
-      };
-      void serveCall(parts, incoming);
-    });
-  } else if (GETS.has(path) && (request.method === "GET" || request.method === "HEAD")) {
-    request.resume();
-    void plain(parts, path, modelId, request, response, requestId);
-  } else {
-    const known = surface !== undefined || GETS.has(path);
-    refuse(parts, request, response, requestId, known ? wrongMethod(surface) : unknownPath(whole));
-  }
+      }),
+    (error) => refuse(parts, visit, error),
+  );
 }
 
-async function plain(
-  parts: Parts,
-  path: string,
-  modelId: string | undefined,
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
-): Promise<void> {
+/** The open GETs. */
+async function tell(parts: Parts, visit: Visit): Promise<void> {
   try {
-    if (path === "/version") json(response, { version: parts.deps.version }, requestId);
-    else if (path === "/health") json(response, { status: "ok" }, requestId);
-    else json(response, await listModels(parts, modelId, request.headers.authorization), requestId);
+    json(visit, await told(parts, visit));
   } catch (error) {
-    refuse(parts, request, response, requestId, error);
+    refuse(parts, visit, error);
   }
 }
 
-function json(response: ServerResponse, value: unknown, requestId: string): void {
+async function told(parts: Parts, { path, modelId, request }: Visit): Promise<unknown> {
+  const { authorization } = request.headers;
+  if (path === "/version") return { version: parts.deps.version };
+  if (path === "/v1/models") {
+    return modelId === undefined
+      ? listModels(parts, authorization)
+      : listOneModel(parts, modelId, authorization);
+  }
+  if (modelId !== undefined) await checkHealth(parts, modelId);
+  return { status: "ok" };
+}
+
+/** Whether a model serves is told to everybody who knows its id; why not is told to its owner alone. */
+async function checkHealth(parts: Parts, modelId: string): Promise<void> {
+  const found = await parts.directory.model(modelId);
+  if (!found) throw refused("MODEL_NOT_FOUND", "There is no such model.");
+  checkReady({ route: { ...found, message: "ask for its state with its owner's token.", reason: "" } });
+}
+
+function json({ response, requestId }: Visit, value: unknown): void {
   const body = JSON.stringify(value);
   response.writeHead(200, {
     "content-type": "application/json",
@@ -106,57 +134,29 @@ function json(response: ServerResponse, value: unknown, requestId: string): void
   response.end(body);
 }
 
-function readBody(
-  parts: Parts,
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
-  take: (body: Buffer) => void,
-): void {
-  const { bodyMaxBytes } = parts.deps.limits;
-  const type = request.headers["content-type"];
-  if (type !== undefined && !/^application\/json\b/i.test(type)) {
-    const error = refused("UNSUPPORTED_CONTENT_TYPE", "Send the body as `Content-Type: application/json`.");
-    refuse(parts, request, response, requestId, error);
-    return;
-  }
-  if (Number(request.headers["content-length"] ?? 0) > bodyMaxBytes) {
-    refuse(parts, request, response, requestId, tooLarge(bodyMaxBytes));
-    return;
-  }
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  request.on("data", (piece: Buffer) => {
-    bytes += piece.length;
-    if (bytes > bodyMaxBytes) {
-      pieces.length = 0;
-      refuse(parts, request, response, requestId, tooLarge(bodyMaxBytes));
-    } else pieces.push(piece);
-  });
-  request.on("end", () => {
-    if (bytes > bodyMaxBytes) return;
-    take(pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces));
-  });
-}
-
 /** Answers with an error and lets go of what the client still sends. */
-function refuse(
-  parts: Parts,
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
-  thrown: unknown,
-): void {
+function refuse(parts: Parts, { request, response, requestId }: Visit, thrown: unknown): void {
   const error = StatusError.from(thrown);
+  if (error.reason === "INTERNAL") parts.deps.log.error({ err: error.cause, requestId }, "gateway failed");
   parts.metrics.refused(error.reason);
-  if (!request.complete) response.setHeader("connection", "close");
+  if (!request.complete && !response.headersSent) response.setHeader("connection", "close");
   answerError(response, error, requestId);
   request.resume();
 }
 
-function headerOf(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value[0] : value;
+/** What is no HTTP, or too much of it, never becomes a request: its answer is written to the bare socket. */
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable) return;
+  const reason =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? refused("HEADERS_TOO_LARGE", "The request's headers are larger than this gateway takes.")
+      : refused("INVALID_FIELD", "This is not a valid HTTP/1.1 request.");
+  const body = envelope(reason);
+  const { status } = failureOf(reason);
+  const words = status === 431 ? "Request Header Fields Too Large" : "Bad Request";
+  socket.end(
+    `HTTP/1.1 ${status} ${words}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
 }
 
 function stopping(): StatusError {
@@ -165,12 +165,4 @@ function stopping(): StatusError {
 
 function wrongMethod(surface: Surface | undefined): StatusError {
   return refused("WRONG_METHOD", `Use ${surface === undefined ? "GET" : "POST"} for this path.`);
-}
-
-function unknownPath(path: string): StatusError {
-  return refused("UNKNOWN_PATH", `There is nothing at ${path.slice(0, 200)}.`);
-}
-
-function tooLarge(max: number): StatusError {
-  return refused("BODY_TOO_LARGE", `The body is larger than ${max} bytes.`);
 }

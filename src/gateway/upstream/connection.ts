@@ -3,6 +3,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { type AnswerHead, FramingError, parseHead } from "./answer-head.ts";
 import { ChunkFollower } from "./chunks.ts";
+import { sendAtTurnsEnd } from "./outbox.ts";
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 const HEAD_MAX_BYTES = 16_384;
@@ -13,17 +14,29 @@ export interface Target {
   readonly certificateSha256?: string;
 }
 
+/**
+ * What all connections read into: the loop reads one socket at a time, and a piece is used up before the next is read. It spares
+ * every read an allocation and the way through a stream.
+ */
+const READ_BUFFER = Buffer.allocUnsafe(65_536);
+
 /** Hears one exchange. After `onEnd` or `onFailure` nothing more comes. */
 export interface Exchange {
   onHead(head: AnswerHead): void;
-  /** Bytes as they came: with chunk framing where the head says chunked. `follower` has already followed them. */
-  onData(piece: Buffer): void;
+  /**
+   * Bytes as they came, with chunk framing where the head says chunked. `last`: the answer is complete with them. They are
+   * overwritten when the call returns.
+   */
+  onData(piece: Buffer, last: boolean): void;
   onEnd(): void;
   onFailure(error: Error): void;
 }
 
-/** Nothing of the answer came: the request may not have been seen, and may be sent to another. */
+/** The connection never came about: the request was not seen by anybody. */
 export class NotSentError extends Error {}
+
+/** The request went out, and not a byte of an answer came: a replica may have seen it. */
+export class UnansweredError extends Error {}
 
 type Phase = "idle" | "head" | "body" | "dead";
 
@@ -33,21 +46,19 @@ export class Connection {
   #phase: Phase = "idle";
   #exchange: Exchange | undefined;
   #pending: Buffer | undefined;
+  #follower: ChunkFollower | undefined;
   #left = 0;
   #keepAlive = true;
   /** A request that waits for the connection to be open. */
-  #write: (() => void) | undefined;
+  #waiting: { readonly head: string; readonly body: Buffer } | undefined;
   /** How many exchanges it has carried. */
   used = 0;
   connected = false;
-  follower: ChunkFollower | undefined;
 
   constructor(target: Target, release: (connection: Connection) => void) {
     this.#release = release;
-    this.#socket = target.certificateSha256 === undefined ? tcp(target) : this.#pinnedTls(target);
+    this.#socket = target.certificateSha256 === undefined ? this.#tcp(target) : this.#pinnedTls(target);
     this.#socket.setNoDelay(true);
-    if (target.certificateSha256 === undefined) this.#socket.on("connect", () => this.#open());
-    this.#socket.on("data", (piece: Buffer) => this.#data(piece));
     this.#socket.on("error", (error) => this.#lost(error));
     this.#socket.on("close", () => this.#lost(new Error("the replica closed the connection")));
   }
@@ -56,22 +67,17 @@ export class Connection {
     return this.#phase === "dead";
   }
 
-  /** True while no byte of the running exchange's answer has come. */
-  get unanswered(): boolean {
-    return this.#phase === "head" && this.#pending === undefined;
+  /** True between two chunks of an answer: a chunk of one's own may be put there. */
+  get atBoundary(): boolean {
+    return this.#follower?.atBoundary === true;
   }
 
   send(head: string, body: Buffer, exchange: Exchange): void {
     this.#exchange = exchange;
     this.#phase = "head";
     this.used++;
-    this.#write = () => {
-      this.#socket.cork();
-      this.#socket.write(head, "latin1");
-      if (body.length > 0) this.#socket.write(body);
-      this.#socket.uncork();
-    };
-    if (this.connected) this.#flush();
+    if (this.connected) this.#write(head, body);
+    else this.#waiting = { head, body };
   }
 
   pause(): void {
@@ -85,38 +91,60 @@ export class Connection {
   /** Ends the exchange and the connection; the exchange hears nothing more. */
   abort(): void {
     this.#exchange = undefined;
+    this.#waiting = undefined;
     this.#phase = "dead";
     this.#socket.destroy();
   }
 
-  #open(): void {
-    this.connected = true;
-    this.#flush();
+  #write(head: string, body: Buffer): void {
+    const bytes = Buffer.allocUnsafe(head.length + body.length);
+    bytes.write(head, "latin1");
+    body.copy(bytes, head.length);
+    sendAtTurnsEnd(this.#socket, bytes);
   }
 
-  #flush(): void {
-    const write = this.#write;
-    this.#write = undefined;
-    write?.();
+  #open(): void {
+    this.connected = true;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting) this.#write(waiting.head, waiting.body);
+  }
+
+  #tcp(target: Target): Socket {
+    const onread = {
+      buffer: READ_BUFFER,
+      callback: (count: number) => {
+        this.#data(READ_BUFFER.subarray(0, count));
+        return true;
+      },
+    };
+    const socket = connectTcp({ host: target.host, port: target.port, keepAlive: true, onread });
+    socket.once("connect", () => this.#open());
+    return socket;
   }
 
   /** TLS whose only trust is the certificate that the replica was started with: not a byte goes out before it was seen. */
   #pinnedTls(target: Target): TLSSocket {
     const socket = connectTls({ host: target.host, port: target.port, rejectUnauthorized: false });
+    socket.on("data", (piece: Buffer) => this.#data(piece));
     socket.once("secureConnect", () => {
-      const seen = socket.getPeerCertificate().fingerprint256.replaceAll(":", "").toLowerCase();
-      if (seen === target.certificateSha256) this.#open();
+      const shown: Partial<ReturnType<TLSSocket["getPeerCertificate"]>> = socket.getPeerCertificate();
+      const seen = shown.fingerprint256?.replaceAll(":", "").toLowerCase();
+      if (seen === target.certificateSha256?.toLowerCase()) this.#open();
       else this.#lost(new Error("the replica's certificate is not the pinned one"));
     });
     return socket;
   }
 
   #lost(error: Error): void {
-    const { unanswered } = this;
     const exchange = this.#exchange;
+    const unanswered = this.#phase === "head" && this.#pending === undefined;
+    const { connected } = this;
     this.abort();
     if (!exchange) return;
-    exchange.onFailure(unanswered ? new NotSentError(error.message, { cause: error }) : error);
+    if (!connected) exchange.onFailure(new NotSentError(error.message, { cause: error }));
+    else if (unanswered) exchange.onFailure(new UnansweredError(error.message, { cause: error }));
+    else exchange.onFailure(error);
   }
 
   #data(piece: Buffer): void {
@@ -125,6 +153,7 @@ export class Connection {
       else if (this.#phase === "body") this.#bodyBytes(piece);
       else this.abort(); // bytes that nobody asked for: whose answer would they be?
     } catch (error) {
+      this.#phase = "body"; // an answer was begun, however bad
       this.#lost(error instanceof Error ? error : new Error(String(error)));
     }
   }
@@ -134,28 +163,27 @@ export class Connection {
     const end = bytes.indexOf(HEAD_END);
     if (end < 0) {
       if (bytes.length > HEAD_MAX_BYTES) throw new FramingError("head too large");
-      this.#pending = bytes;
+      this.#pending = this.#pending ? bytes : Buffer.from(piece);
       return;
     }
-    this.#pending = undefined;
     const head = parseHead(bytes.toString("latin1", 0, end));
     if (head.status < 200) throw new FramingError("an interim answer that nobody asked for");
+    this.#pending = undefined;
     this.#keepAlive = head.keepAlive;
     this.#phase = "body";
     this.#left = head.length;
-    this.follower = head.length < 0 ? new ChunkFollower() : undefined;
+    this.#follower = head.length < 0 ? new ChunkFollower() : undefined;
     this.#exchange?.onHead(head);
-    const rest = bytes.subarray(end + 4);
-    if (rest.length > 0 || head.length === 0) this.#bodyBytes(rest);
+    if (end + 4 < bytes.length || head.length === 0) this.#bodyBytes(bytes.subarray(end + 4));
   }
 
   #bodyBytes(piece: Buffer): void {
-    const { follower } = this;
+    const follower = this.#follower;
     const mine = follower ? follower.follow(piece) : Math.min(piece.length, this.#left);
     if (!follower) this.#left -= mine;
     const ended = follower ? follower.done : this.#left === 0;
     const surplus = mine < piece.length;
-    if (mine > 0) this.#exchange?.onData(surplus ? piece.subarray(0, mine) : piece);
+    if (mine > 0) this.#exchange?.onData(surplus ? piece.subarray(0, mine) : piece, ended);
     if (ended) this.#ended(surplus);
   }
 
@@ -164,12 +192,12 @@ export class Connection {
     this.#exchange = undefined;
     if (this.#phase === "dead") return;
     this.#phase = "idle";
+    // Surplus bytes are nobody's: what would come next on this connection can't be told from them.
     if (surplus || !this.#keepAlive) this.abort();
-    else this.#release(this);
+    else {
+      this.#socket.resume(); // a slow client may have paused it, and the next exchange is another client's
+      this.#release(this);
+    }
     exchange?.onEnd();
   }
-}
-
-function tcp(target: Target): Socket {
-  return connectTcp({ host: target.host, port: target.port, keepAlive: true });
 }

@@ -2,86 +2,65 @@
  * Usage, written ahead: a record is on this disk before its answer's last bytes go out, and is deleted only after the ledger
  * has it. What a crash leaves is shipped by the next start; a repeat changes nothing, since the request id is unique there.
  */
-import { mkdirSync, readdirSync, unlinkSync } from "node:fs";
-import { join } from "node:path";
-import { z } from "zod";
 import type { GatewayDeps, GatewayUsage } from "../ports.ts";
-import { lineOf, readSegment, Segment } from "./segment.ts";
+import { recordLine } from "./record.ts";
+import { type Segment, SegmentFolder } from "./segment.ts";
 
-const NAME = /^usage-(\d{12})\.log$/;
 /** After a failed shipment: doubling up to this, so that a database that comes back is not met by a storm. */
 const RETRY_MAX_MS = 5_000;
+const CLOSING_PAUSE_MS = 20;
+/** From so many requests under way their records are gathered for so long: a write costs the same for one as for twenty. */
+const GATHER_FROM = 16;
+const GATHER_MS = 1;
 
-const stored = z.object({
-  requestId: z.string(),
-  gatewayId: z.string(),
-  modelId: z.string(),
-  servedName: z.string(),
-  userId: z.string(),
-  keyId: z.string().nullable(),
-  sliceId: z.string().nullable(),
-  priceVersionId: z.string().nullable(),
-  promptTokens: z.number(),
-  cachedTokens: z.number(),
-  completionTokens: z.number(),
-  estimated: z.boolean(),
-  outcome: z.enum(["ok", "client_gone", "upstream_error", "rejected"]),
-  startedAt: z.coerce.date(),
-  endedAt: z.coerce.date(),
-  ttftMs: z.number().nullable(),
-});
+/** Who waits for a record to be on the disk. */
+export interface Written {
+  written(error: Error | undefined): void;
+}
 
 interface Pending {
   readonly usage: GatewayUsage;
-  readonly segment: Segment | undefined;
-}
-
-interface Waiting {
-  readonly line: Buffer;
-  readonly usage: GatewayUsage;
-  readonly done: (error: Error | undefined) => void;
+  readonly segment: Segment;
 }
 
 export class UsageLog {
   readonly #deps: GatewayDeps;
   readonly #onShipped: (records: readonly GatewayUsage[]) => void;
-  #number = 0;
+  readonly #folder: SegmentFolder;
   #segment: Segment;
-  #gathering: Waiting[] = [];
-  #writing = false;
+  #gathering: { readonly usage: GatewayUsage; readonly waiter: Written }[] = [];
+  #flushing = false;
+  /** A write failed: what is in the segment now nobody knows, so nothing more is put behind it. */
+  #broken = false;
   #pending: Pending[] = [];
-  /** Files of an earlier process, removed when all that they held is shipped. */
-  #old: string[] = [];
-  #oldLeft = 0;
-  #loop: Promise<void>;
+  #shipping: Promise<boolean> | undefined;
+  readonly #loop: Promise<void>;
   readonly #closing = new AbortController();
 
   constructor(deps: GatewayDeps, onShipped: (records: readonly GatewayUsage[]) => void) {
     this.#deps = deps;
     this.#onShipped = onShipped;
-    mkdirSync(deps.usageLogDir, { recursive: true, mode: 0o700 });
+    this.#folder = new SegmentFolder(deps.usageLogDir);
     this.#recover();
-    this.#segment = this.#nextSegment();
+    this.#segment = this.#folder.next();
     this.#loop = this.#shipLoop();
   }
 
   /**
-   * Calls `done` when the record is on the disk. `alone`: nothing else is under way that a blocking write would hold up, so
-   * the write is done at once, without the way through the thread pool.
+   * Tells `waiter` when the record is on the disk. `others`: requests under way beside this one. With none there is nothing that
+   * a blocking write would hold up, so it is done at once, without the way through the thread pool; with many it waits a moment
+   * for theirs, so that they share one write.
    */
-  append(usage: GatewayUsage, alone: boolean, done: (error: Error | undefined) => void): void {
-    const line = lineOf(JSON.stringify(usage));
-    if (alone && !this.#writing && this.#segment.fits(line.length)) {
-      try {
-        this.#segment.writeNow(line);
-        this.#written([{ line, usage, done }], this.#segment);
-      } catch (error) {
-        done(error instanceof Error ? error : new Error(String(error)));
-      }
-      return;
-    }
-    this.#gathering.push({ line, usage, done });
-    if (!this.#writing) void this.#writeAll();
+  append(usage: GatewayUsage, others: number, waiter: Written): void {
+    this.#gathering.push({ usage, waiter });
+    if (this.#flushing) return;
+    this.#flushing = true;
+    if (others === 0) this.#flush(true);
+    else this.#flushSoon(others);
+  }
+
+  get unshippedCount(): number {
+    return this.#pending.length;
   }
 
   /** Records that the ledger does not have yet, and the age of the oldest in ms. */
@@ -91,83 +70,87 @@ export class UsageLog {
     return { count: this.#pending.length, ageMs };
   }
 
+  /** Ships what there is now; false when that failed. */
+  async ship(): Promise<boolean> {
+    // A shipment under way may have begun before the last records came.
+    await this.#shipping;
+    return this.#shipOnce();
+  }
+
   /** Ships what is there, as long as `deadlineMs` allows, and stops. What is left stays on the disk for the next start. */
   async close(deadlineMs: number): Promise<void> {
     const until = this.#deps.clock.monotonicMs() + deadlineMs;
-    while ((this.#writing || this.#pending.length > 0) && this.#deps.clock.monotonicMs() < until) {
-      if (!(await this.#shipOnce())) await this.#deps.clock.sleep(50);
+    while ((this.#flushing || this.#pending.length > 0) && this.#deps.clock.monotonicMs() < until) {
+      if (this.#flushing || !(await this.#shipOnce())) await this.#deps.clock.sleep(CLOSING_PAUSE_MS);
     }
     this.#closing.abort();
     await this.#loop;
-    if (this.#segment.unshipped === 0) this.#segment.remove();
-    else this.#segment.close();
+    this.#segment.close();
+    await this.#folder.close();
   }
 
   #recover(): void {
-    const names = readdirSync(this.#deps.usageLogDir)
-      .filter((name) => NAME.test(name))
-      .sort();
-    for (const name of names) {
-      this.#number = Math.max(this.#number, Number(NAME.exec(name)?.[1]));
-      const path = join(this.#deps.usageLogDir, name);
-      for (const json of readSegment(path)) {
-        this.#pending.push({ usage: stored.parse(JSON.parse(json)), segment: undefined });
-      }
-      this.#old.push(path);
+    for (const { segment, records } of this.#folder.left()) {
+      segment.unshipped = records.length;
+      for (const usage of records) this.#pending.push({ usage, segment });
+      segment.close();
     }
-    this.#oldLeft = this.#pending.length;
-    this.#dropOld();
-    if (this.#oldLeft > 0)
-      this.#deps.log.warn({ records: this.#oldLeft }, "usage of an earlier process is shipped first");
+    if (this.#pending.length > 0)
+      this.#deps.log.warn({ records: this.#pending.length }, "usage of an earlier process is shipped first");
   }
 
-  #nextSegment(): Segment {
-    this.#number++;
-    return Segment.make(join(this.#deps.usageLogDir, `usage-${String(this.#number).padStart(12, "0")}.log`));
+  /** At the end of this turn of the event loop, or a moment later where many are about to end. */
+  #flushSoon(others: number): void {
+    const flush = () => this.#flush(false);
+    if (others < GATHER_FROM) setImmediate(flush);
+    else setTimeout(flush, GATHER_MS);
   }
 
-  async #writeAll(): Promise<void> {
-    this.#writing = true;
-    while (this.#gathering.length > 0) {
-      const batch = this.#takeBatch();
-      try {
-        await this.#segment.write(Buffer.concat(batch.map((one) => one.line)));
-        this.#written(batch, this.#segment);
-      } catch (error) {
-        // The answer can't be paid for, so it must not be given: every waiting request fails.
-        for (const one of batch) one.done(error instanceof Error ? error : new Error(String(error)));
-        this.#rotate();
-      }
-    }
-    this.#writing = false;
+  #flush(now: boolean): void {
+    const batch = this.#gathering;
+    this.#gathering = [];
+    const bytes = Buffer.from(batch.map(({ usage }) => recordLine(usage)).join(""));
+    const failed = this.#makeRoom(bytes.length);
+    const segment = this.#segment;
+    const done = (error: Error | undefined) => {
+      if (error) this.#broken = true;
+      this.#written(batch, segment, error);
+      if (this.#gathering.length === 0) this.#flushing = false;
+      else this.#flushSoon(GATHER_FROM);
+    };
+    if (failed) done(failed);
+    else if (now) segment.writeNow(bytes, done);
+    else segment.write(bytes, done);
   }
 
-  /** What waits and fits; the segment is changed when not even the first does. */
-  #takeBatch(): Waiting[] {
-    let bytes = 0;
-    let count = 0;
-    for (const one of this.#gathering) {
-      if (count > 0 && !this.#segment.fits(bytes + one.line.length)) break;
-      bytes += one.line.length;
-      count++;
-    }
-    if (!this.#segment.fits(bytes)) this.#rotate();
-    return this.#gathering.splice(0, count);
-  }
-
-  #rotate(): void {
+  /** Changes the segment where this one is full or broken; the error when there is no other to be had. */
+  #makeRoom(bytes: number): Error | undefined {
+    if (!this.#broken && this.#segment.fits(bytes)) return undefined;
     const full = this.#segment;
-    this.#segment = this.#nextSegment();
+    try {
+      this.#segment = this.#folder.next();
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+    this.#broken = false;
     full.close();
-    if (full.unshipped === 0) full.remove();
+    return undefined;
   }
 
-  #written(batch: readonly Waiting[], segment: Segment): void {
-    this.#deps.steps.reach("gateway.usage-written");
-    for (const one of batch) {
-      segment.unshipped++;
-      this.#pending.push({ usage: one.usage, segment });
-      one.done(undefined);
+  #written(
+    batch: readonly { readonly usage: GatewayUsage; readonly waiter: Written }[],
+    segment: Segment,
+    error: Error | undefined,
+  ): void {
+    if (error)
+      this.#deps.log.error({ err: error }, "usage could not be written down; its answers are withheld");
+    else this.#deps.steps.reach("gateway.usage-written");
+    for (const { usage, waiter } of batch) {
+      if (!error) {
+        segment.unshipped++;
+        this.#pending.push({ usage, segment });
+      }
+      waiter.written(error);
     }
   }
 
@@ -176,15 +159,13 @@ export class UsageLog {
     let wait = limits.shipEveryMs;
     while (!this.#closing.signal.aborted) {
       await clock.sleep(wait, this.#closing.signal).catch(() => {});
-      if (this.#closing.signal.aborted || this.#pending.length === 0) continue;
+      if (this.#closing.signal.aborted) return;
       const well = await this.#shipOnce();
       wait = well ? limits.shipEveryMs : Math.min(wait * 2, RETRY_MAX_MS);
     }
   }
 
-  #shipping: Promise<boolean> | undefined;
-
-  /** Ships one batch; false when it failed. Concurrent callers share one shipment. */
+  /** Concurrent callers share one shipment. */
   #shipOnce(): Promise<boolean> {
     this.#shipping ??= this.#shipNow().finally(() => {
       this.#shipping = undefined;
@@ -212,15 +193,7 @@ export class UsageLog {
 
   #acknowledged(batch: readonly Pending[]): void {
     this.#pending = this.#pending.slice(batch.length);
+    for (const { segment } of batch) segment.shipped();
     this.#onShipped(batch.map((one) => one.usage));
-    for (const { segment } of batch) {
-      if (segment === undefined) this.#oldLeft--;
-      else if (--segment.unshipped === 0 && segment.closed) segment.remove();
-    }
-    this.#dropOld();
-  }
-
-  #dropOld(): void {
-    if (this.#oldLeft === 0) for (const path of this.#old.splice(0)) unlinkSync(path);
   }
 }

@@ -15,6 +15,7 @@ import {
   type GatewayUsage,
 } from "../../../src/gateway/index.ts";
 import type { Cleanup } from "../postgres.ts";
+import { ManualClock } from "./manual-clock.ts";
 import { type FaultReplica, faultReplica } from "./fault-replica.ts";
 import {
   ALICE,
@@ -61,7 +62,7 @@ export async function testGateway(t: Cleanup, options: GatewayOptions): Promise<
     version: "1.2.3",
   });
   const { port } = await gateway.listen(0, "127.0.0.1");
-  t.after(() => gateway.close({ drainMs: 0 }));
+  t.after(() => closeWith(gateway, options.clock));
   return {
     gateway,
     control: options.control,
@@ -73,6 +74,16 @@ export async function testGateway(t: Cleanup, options: GatewayOptions): Promise<
       return options.control.shipped;
     },
   };
+}
+
+/** Where time stands still, closing has to be helped along. */
+async function closeWith(gateway: Gateway, clock: Clock | undefined): Promise<void> {
+  let closed = false;
+  const closing = gateway.close({ drainMs: 0 }).finally(() => {
+    closed = true;
+  });
+  while (clock instanceof ManualClock && !closed) await clock.advance(100);
+  await closing;
 }
 
 /** Alice's model on one replica, her key and Bob's. */

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type TestContext, test } from "node:test";
+import { systemClock } from "../base/clock.ts";
+import { silentLog } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
+import { httpCompletionProbe } from "./probe.ts";
+
+const ctx = { clock: systemClock, random: systemRandom, log: silentLog };
+
+async function ask(t: TestContext, answer: RequestListener, timeoutMs = 5_000) {
+  const server = createServer(answer).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const target = { address: { host: "127.0.0.1", port }, engineKey: "engine-key", servedName: "tiny" };
+  return httpCompletionProbe().probe(ctx, target, timeoutMs);
+}
+
+const completion = JSON.stringify({ choices: [{ message: { role: "assistant", content: "a" } }] });
+
+test("an engine that completes one token answers, asked with its own key and the served name", async (t) => {
+  let seen = "";
+  const outcome = await ask(t, (request, response) => {
+    seen = `${request.method} ${request.url} ${request.headers.authorization} `;
+    request.on("data", (chunk) => {
+      seen += chunk;
+    });
+    request.on("end", () => response.end(completion));
+  });
+  assert.deepEqual(outcome, { ok: true });
+  assert.match(seen, /^POST \/v1\/chat\/completions Bearer engine-key \{/);
+  assert.match(seen, /"model":"tiny"/);
+  assert.match(seen, /"max_tokens":1/);
+});
+
+test("an answer that is no completion is none, whatever its status", async (t) => {
+  const health = await ask(t, (_request, response) => response.end('{"status":"ok"}'));
+  assert.equal(health.ok, false);
+  const empty = await ask(t, (_request, response) => response.end('{"choices":[]}'));
+  assert.equal(empty.ok, false);
+  const html = await ask(t, (_request, response) => response.end("<html>"));
+  assert.equal(!html.ok && html.kind, "rejected");
+});
+
+test("an error is told in the engine's words", async (t) => {
+  const outcome = await ask(t, (_request, response) =>
+    response.writeHead(503).end('{"error":{"message":"the engine is draining"}}'),
+  );
+  assert.deepEqual(outcome, {
+    ok: false,
+    kind: "rejected",
+    message: "it answers 503: the engine is draining",
+  });
+});
+
+test("silence is a timeout, a broken connection a refusal", async (t) => {
+  const silent = await ask(t, () => {}, 50);
+  assert.equal(!silent.ok && silent.kind, "timeout");
+  const broken = await ask(t, (request) => request.socket.destroy());
+  assert.equal(!broken.ok && broken.kind, "refused");
+});
+
+test("a port that nobody listens on is refused", async () => {
+  const target = { address: { host: "127.0.0.1", port: 1 }, engineKey: "k", servedName: "tiny" };
+  const outcome = await httpCompletionProbe().probe(ctx, target, 5_000);
+  assert.deepEqual(outcome, { ok: false, kind: "refused", message: "ECONNREFUSED" });
+});
+
+test("an answer without an end is cut off", async (t) => {
+  const outcome = await ask(t, (_request, response) => {
+    const more = () => {
+      if (!response.destroyed) response.write("x".repeat(10_000), () => setImmediate(more));
+    };
+    more();
+  });
+  assert.equal(outcome.ok, false);
+});

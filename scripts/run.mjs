@@ -78,6 +78,8 @@ const verbs = {
     run(node, [
       "--test",
       "--test-concurrency=2",
+      // No test waits for ever: one that hangs fails, and says which it is.
+      "--test-timeout=240000",
       "--test-global-setup=test/support/global-setup.ts",
       ...(rest.length > 0
         ? rest

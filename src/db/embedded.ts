@@ -63,6 +63,12 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedP
   };
 }
 
+/** URLs of the cluster that another process of this home keeps running; undefined when none answers. */
+export async function runningEmbedded(home: string): Promise<EmbeddedPostgres["url"] | undefined> {
+  const place = await findPlace(home);
+  return (await answers(place)) ? (database) => urlOf(place, database) : undefined;
+}
+
 function urlOf(place: Place, database: string): string {
   return `postgres://postgres@localhost/${encodeURIComponent(database)}?host=${encodeURIComponent(place.socketDir)}`;
 }

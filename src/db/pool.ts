@@ -35,7 +35,12 @@ export function openDatabase(options: PoolOptions): Database {
     application_name: "slipway",
     ...(options.role === undefined ? {} : { options: `-c role=${options.role}` }),
   });
-  pool.on("error", (error) => options.log.warn({ err: error }, "idle database connection lost"));
+  // The error carries its whole connection: only its words are for the log.
+  pool.on("error", (error) =>
+    options.log.warn({ reason: error.message }, "an idle database connection was lost"),
+  );
+  // A server that dies tells so on connections in use too. Their statements fail by themselves; without a listener the process would.
+  pool.on("connect", (client) => client.on("error", () => {}));
   // biome-ignore lint/complexity/noBannedTypes: kysely spells "no tables" as {}
   const db = new Kysely<{}>({ dialect: new PostgresDialect({ pool }) });
   return { db, pool, close: () => db.destroy() };

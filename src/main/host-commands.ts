@@ -113,7 +113,7 @@ async function runDoctor(json: boolean): Promise<void> {
   const { openInstallation } = await import("./installation.ts");
   const config = loadConfig(process.env);
   const base = { ...baseCtx({ ...config, SLIPWAY_LOG_LEVEL: "silent" }) };
-  const findings = await examine(config, base.clock, () => openInstallation(config, base));
+  const findings = await examine(config, base.clock, () => openInstallation(config, base, { beside: true }));
   process.stdout.write(json ? `${JSON.stringify(findings, null, 2)}\n` : findings.map(lineOf).join(""));
   if (findings.some((finding) => finding.verdict === "problem")) process.exitCode = FAILED;
 }
@@ -127,7 +127,7 @@ async function runBootstrap(name: string): Promise<void> {
   const { bootstrapAdmin } = await import("../identity/index.ts");
   const { openInstallation } = await import("./installation.ts");
   const config = loadConfig(process.env);
-  const installation = await openInstallation(config, baseCtx(config));
+  const installation = await openInstallation(config, baseCtx(config), { beside: true });
   try {
     const { userId, token } = await bootstrapAdmin(installation.ctx, { name });
     process.stdout.write(`${JSON.stringify({ userId, token })}\n`);

@@ -12,7 +12,7 @@ import { sha256 } from "../base/id.ts";
 import { type SecretBox, secretBox } from "../base/seal.ts";
 import { StatusError } from "../base/status.ts";
 import type { Db, DbCtx } from "../db/db.ts";
-import { startEmbedded } from "../db/embedded.ts";
+import { runningEmbedded, startEmbedded } from "../db/embedded.ts";
 import { migrate } from "../db/migrate.ts";
 import { APP_ROLE, openDatabase } from "../db/pool.ts";
 import type { Config } from "./config.ts";
@@ -33,15 +33,24 @@ export interface Installation {
   close(): Promise<void>;
 }
 
+export interface OpenOptions {
+  /** A short command beside a process that serves from the same home: it uses that one's embedded database, and leaves it be. */
+  readonly beside?: boolean;
+}
+
 /** Opens the installation; everything that was opened is closed again when a later part fails. */
-export async function openInstallation(config: Config, base: BaseCtx): Promise<Installation> {
+export async function openInstallation(
+  config: Config,
+  base: BaseCtx,
+  options: OpenOptions = {},
+): Promise<Installation> {
   const undo: (() => Promise<unknown>)[] = [];
   const close = async () => {
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
     await mkdir(config.SLIPWAY_HOME, { recursive: true });
-    const databaseUrl = config.DATABASE_URL ?? (await embeddedUrl(config, base, undo));
+    const databaseUrl = config.DATABASE_URL ?? (await embeddedUrl(config, base, undo, options));
     await migrateAsOwner(databaseUrl, base);
     const database = openDatabase({
       url: databaseUrl,
@@ -67,8 +76,15 @@ export async function openInstallation(config: Config, base: BaseCtx): Promise<I
 }
 
 /** One embedded database serves one process group: a second one in the same home is told so. */
-async function embeddedUrl(config: Config, base: BaseCtx, undo: (() => Promise<unknown>)[]): Promise<string> {
+async function embeddedUrl(
+  config: Config,
+  base: BaseCtx,
+  undo: (() => Promise<unknown>)[],
+  { beside }: OpenOptions,
+): Promise<string> {
   const home = config.SLIPWAY_HOME;
+  const running = beside ? await runningEmbedded(home) : undefined;
+  if (running) return running("postgres");
   const options = { stale: HOME_LOCK_STALE_MS, lockfilePath: join(home, "serving.lock") };
   const unlock = await lock(home, {
     ...options,

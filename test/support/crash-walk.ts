@@ -1,10 +1,9 @@
 /** Crash tests: a model's whole life, driven by a user who asks again, while the program dies at a named step. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import pg from "pg";
 import type { Step } from "../../src/base/steps.ts";
 import { at, type Json, list, must, text } from "../../src/main/quickstart/wire.ts";
+import { enginesOf } from "./engines.ts";
 import { getModel, type TestInstallation, testInstallation, tinyModel, waitFor } from "./installation.ts";
 import type { Cleanup } from "./postgres.ts";
 
@@ -122,11 +121,6 @@ async function query(on: TestInstallation, sql: string, values: unknown[] = []):
   } finally {
     await client.end();
   }
-}
-
-async function enginesOf(home: string): Promise<string[]> {
-  const { stdout } = await promisify(execFile)("ps", ["-eo", "args"]);
-  return stdout.split("\n").filter((line) => line.includes("llama-server") && line.includes(home));
 }
 
 /** What must be true when everything that was begun has ended, whatever died meanwhile. */

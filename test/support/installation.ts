@@ -12,6 +12,7 @@ export interface TestInstallation {
   /** The environment that its processes run in: another role of the same installation starts with it. */
   readonly env: Env;
   readonly home: string;
+  /** "" when it is embedded. */
   readonly databaseUrl: string;
   readonly people: People;
   /** The process that serves; `restart` replaces it. */
@@ -23,14 +24,19 @@ export interface TestInstallation {
   restart(extra?: Env, roles?: string): Promise<void>;
 }
 
-/** Starts one; everything is gone when the test ends. */
-export async function testInstallation(t: Cleanup, extra: Env = {}): Promise<TestInstallation> {
-  const database = await testDatabase(t);
+/** Starts one; everything is gone when the test ends. With `embedded` it brings its own database, as a laptop's does. */
+export async function testInstallation(
+  t: Cleanup,
+  extra: Env = {},
+  options: { readonly embedded?: boolean } = {},
+): Promise<TestInstallation> {
   const home = await testHome(t);
+  const databaseUrl = options.embedded ? "" : (await testDatabase(t)).url;
   const env: Record<string, string> = {
     SLIPWAY_HOME: home,
-    DATABASE_URL: database.url,
-    SLIPWAY_SECRET_KEY: randomBytes(32).toString("hex"),
+    ...(options.embedded
+      ? {}
+      : { DATABASE_URL: databaseUrl, SLIPWAY_SECRET_KEY: randomBytes(32).toString("hex") }),
     SLIPWAY_PAYMENTS: "test",
     SLIPWAY_PORT: "0",
     SLIPWAY_GATEWAY_PORT: "0",
@@ -50,7 +56,7 @@ export async function testInstallation(t: Cleanup, extra: Env = {}): Promise<Tes
   return {
     env,
     home,
-    databaseUrl: database.url,
+    databaseUrl,
     people: who,
     program: () => running,
     apiUrl: () => running.addresses.apiUrl,

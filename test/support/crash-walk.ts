@@ -25,7 +25,7 @@ async function until<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** Deploys, answers (by the owner's key and by the catalogue), lives for a while, pauses, resumes and goes. */
-async function life(on: TestInstallation, name: string, longer: "time" | "end" | undefined): Promise<void> {
+async function life(on: TestInstallation, name: string, longer: Longer | undefined): Promise<void> {
   const { userToken: token, adminToken, userKey } = on.people;
   const deploy = () =>
     on.wire({
@@ -40,7 +40,10 @@ async function life(on: TestInstallation, name: string, longer: "time" | "end" |
   await until(() => ask(must(model, "endpoint"), must(model, "apiKey"), must(model, "servedName")));
   await until(() => publishAs(on, modelId, name, adminToken));
   await until(() => ask(`${on.gatewayUrl()}/v1`, userKey, name));
-  if (longer !== undefined) await until(() => windowHas(on, modelId, longer));
+  if (longer === "engine") {
+    for (const pid of await enginesOf(on.home)) process.kill(pid, "SIGKILL");
+    await until(() => ask(must(model, "endpoint"), must(model, "apiKey"), must(model, "servedName")));
+  } else if (longer !== undefined) await until(() => windowHas(on, modelId, longer));
   await until(() => verb(on, modelId, "pause"));
   await until(() => waitFor(on, modelId, "PAUSED"));
   await until(() => verb(on, modelId, "resume"));
@@ -149,8 +152,12 @@ export function crashInstallation(t: Cleanup): Promise<TestInstallation> {
   return testInstallation(t, { SLIPWAY_WORKER_LEASE_SECONDS: "6", SLIPWAY_DRAIN_MAX_SECONDS: "2" });
 }
 
-/** Steps that a short life does not reach: metering comes with the second probe, a capture with the window's end. */
-const LONGER: Partial<Record<Step, "time" | "end">> = {
+/** What a life waits for or suffers besides: some metered time, a window's end, the death of its engine. */
+type Longer = "time" | "end" | "engine";
+
+/** Steps that a short life does not reach. An owner's pause unroutes by itself; the reconciler does it for a lost replica. */
+const LONGER: Partial<Record<Step, Longer>> = {
+  "reconcile.unrouted": "engine",
   "reconcile.metered": "time",
   "reconcile.window-captured": "end",
 };

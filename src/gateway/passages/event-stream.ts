@@ -48,11 +48,12 @@ export class EventStreamPassage implements Passage {
   }
 
   #pass(events: Buffer, last: boolean): void {
-    this.events += countEvents(events);
+    const done = hasDone(events);
+    this.events += countEvents(events) - (done ? 1 : 0);
     const sifted = sift(events, this.#dropUsage);
     this.#usage = sifted.usage ?? this.#usage;
     // The end of the answer waits until the usage is written down.
-    const isEnd = last || sifted.over || hasDone(sifted.bytes);
+    const isEnd = last || sifted.over || done;
     if (this.#held === undefined && isEnd) this.#held = [];
     if (sifted.bytes.length === 0) return;
     if (this.#held) this.#held.push(sifted.bytes);

@@ -22,9 +22,10 @@ export class RawStreamPassage implements Passage {
 
   take(piece: Buffer, last: boolean): void {
     this.#tail.push(piece);
-    this.events += countEvents(piece);
+    const done = hasDone(piece);
+    this.events += countEvents(piece) - (done ? 1 : 0);
     if (this.#held) this.#held.push(piece);
-    else if (last || hasDone(piece)) this.#held = [piece];
+    else if (last || done) this.#held = [piece];
     else {
       this.#outlet.streamHead(this.#head, true);
       this.#outlet.write(piece);

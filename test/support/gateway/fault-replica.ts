@@ -23,6 +23,8 @@ export interface FaultReplica {
   readonly tokenized: readonly Asked[];
   /** What the next requests meet; `answerJson()` at first. */
   behave: Behave;
+  /** What /tokenize meets; a count of `TOKENIZED` at first. */
+  tokenize: Behave;
   readonly sockets: ReadonlySet<Socket>;
   close(): void;
 }
@@ -52,7 +54,7 @@ export async function faultReplica(t: Cleanup, port = 0): Promise<FaultReplica> 
       const one = { path, headers, body, connection, turn: ++turn };
       if (path === "/tokenize") {
         tokenized.push(one);
-        socket.write(jsonAnswer({ count: TOKENIZED }));
+        void replica.tokenize(one, socket);
         return;
       }
       asked.push(one);
@@ -71,7 +73,8 @@ export async function faultReplica(t: Cleanup, port = 0): Promise<FaultReplica> 
     port: (server.address() as AddressInfo).port,
     engineKey: `engine-key-${number}`,
   };
-  const replica: FaultReplica = { route, asked, tokenized, behave: answerJson(), sockets, close };
+  const tokenize = answerRaw(jsonAnswer({ count: TOKENIZED }));
+  const replica: FaultReplica = { route, asked, tokenized, behave: answerJson(), tokenize, sockets, close };
   return replica;
 }
 

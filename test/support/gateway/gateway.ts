@@ -15,8 +15,8 @@ import {
   type GatewayUsage,
 } from "../../../src/gateway/index.ts";
 import type { Cleanup } from "../postgres.ts";
-import { ManualClock } from "./manual-clock.ts";
 import { type FaultReplica, faultReplica } from "./fault-replica.ts";
+import { ManualClock } from "./manual-clock.ts";
 import {
   ALICE,
   ALICE_KEY,

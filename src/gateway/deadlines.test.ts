@@ -71,7 +71,9 @@ async function deafListener(t: { after(work: () => void): void }) {
   const { spawn } = await import("node:child_process");
   const child = spawn(process.execPath, ["-e", DEAF], { stdio: ["ignore", "pipe", "inherit"] });
   t.after(() => void child.kill("SIGKILL"));
-  const port = await new Promise<number>((resolve) => child.stdout.once("data", (text) => resolve(Number(text))));
+  const port = await new Promise<number>((resolve) =>
+    child.stdout.once("data", (text) => resolve(Number(text))),
+  );
   child.kill("SIGSTOP");
   const fillers = Array.from({ length: 8 }, () => connect({ host: "127.0.0.1", port }).on("error", () => {}));
   const close = () => {

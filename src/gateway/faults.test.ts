@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
-import { createServer as createTlsServer } from "node:tls";
 import { test } from "node:test";
+import { createServer as createTlsServer } from "node:tls";
+import { CERTIFICATE, PRIVATE_KEY } from "../../test/support/gateway/certificate.ts";
 import {
   answerJson,
   answerRaw,
@@ -16,10 +17,17 @@ import {
   usageEvent,
   wordEvent,
 } from "../../test/support/gateway/fault-replica.ts";
-import { BELOW, chat, oneModel, SERVED_NAME, type TestGateway, testGateway, until } from "../../test/support/gateway/gateway.ts";
+import {
+  BELOW,
+  chat,
+  oneModel,
+  SERVED_NAME,
+  type TestGateway,
+  testGateway,
+  until,
+} from "../../test/support/gateway/gateway.ts";
 import { MemoryControl, routeOf } from "../../test/support/gateway/memory-control.ts";
 import { bodyOf, rawClient, rawPost } from "../../test/support/gateway/raw-client.ts";
-import { CERTIFICATE, PRIVATE_KEY } from "../../test/support/gateway/certificate.ts";
 
 const STREAM = { stream: true, stream_options: { include_usage: true } };
 
@@ -57,7 +65,7 @@ const BAD_ANSWERS: Readonly<Record<string, string>> = {
   "a negative chunk size": `${HEAD_OF_JSON}transfer-encoding: chunked\r\n\r\n-1\r\nhello\r\n0\r\n\r\n`,
   "a chunk longer than it says": `${HEAD_OF_JSON}transfer-encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n`,
   "a chunk size of 20 digits": `${HEAD_OF_JSON}transfer-encoding: chunked\r\n\r\n00000000000000000005\r\nhello\r\n0\r\n\r\n`,
-  "trailers": `${HEAD_OF_JSON}transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n`,
+  trailers: `${HEAD_OF_JSON}transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n`,
   "a head without an end": `HTTP/1.1 200 OK\r\nx: ${"y".repeat(20_000)}`,
 };
 

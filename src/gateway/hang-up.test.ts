@@ -14,7 +14,14 @@ import {
   usageEvent,
   wordEvent,
 } from "../../test/support/gateway/fault-replica.ts";
-import { BELOW, chat, oneModel, SERVED_NAME, type TestGateway, until } from "../../test/support/gateway/gateway.ts";
+import {
+  BELOW,
+  chat,
+  oneModel,
+  SERVED_NAME,
+  type TestGateway,
+  until,
+} from "../../test/support/gateway/gateway.ts";
 import { ManualClock } from "../../test/support/gateway/manual-clock.ts";
 import { type RawClient, rawClient, rawPost } from "../../test/support/gateway/raw-client.ts";
 
@@ -59,7 +66,13 @@ for (const [how, more] of [
     [...on.replica.sockets][0]?.write(LAST_CHUNK);
     const [record] = await on.shipped(1);
     assert.deepEqual(
-      [record?.outcome, record?.promptTokens, record?.cachedTokens, record?.completionTokens, record?.estimated],
+      [
+        record?.outcome,
+        record?.promptTokens,
+        record?.cachedTokens,
+        record?.completionTokens,
+        record?.estimated,
+      ],
       ["client_gone", 20, 8, 5, false],
     );
     assert.equal(replica.cut, false, "a connection that came to its end is kept");
@@ -80,7 +93,10 @@ for (const [how, more] of [
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     const [record] = await on.shipped(1);
-    assert.deepEqual([record?.outcome, record?.promptTokens, record?.estimated], ["client_gone", TOKENIZED, true]);
+    assert.deepEqual(
+      [record?.outcome, record?.promptTokens, record?.estimated],
+      ["client_gone", TOKENIZED, true],
+    );
     const words = record?.completionTokens ?? 0;
     assert.equal(words, 3 + 32);
     assert.deepEqual(on.gateway.counts(), { admitted: 1, finished: 1, active: 0 });
@@ -133,7 +149,11 @@ test("an engine that tells no usage is estimated for a client that stayed, too",
 test("a prompt is estimated by its length where the tokenizer fails", async (t) => {
   const on = await oneModel(t);
   on.replica.behave = answerStream([wordEvent(""), wordEvent("a"), DONE]);
-  const fails = [answerRaw("", "reset"), answerRaw(jsonAnswer({ count: "many" })), answerRaw(jsonAnswer([], "500 No"))];
+  const fails = [
+    answerRaw("", "reset"),
+    answerRaw(jsonAnswer({ count: "many" })),
+    answerRaw(jsonAnswer([], "500 No")),
+  ];
   for (const [i, fail] of fails.entries()) {
     on.replica.tokenize = fail;
     await (await chat(on, { ...RAW, messages: [{ role: "user", content: "x".repeat(4_000) }] })).text();

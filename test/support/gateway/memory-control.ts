@@ -189,6 +189,11 @@ export function balanceTooLow(neededNanos: bigint, availableNanos: bigint): Stat
     code: "FAILED_PRECONDITION",
     reason: "BALANCE_TOO_LOW",
     message: "The balance is too low.",
-    metadata: { neededNanos: String(neededNanos), availableNanos: String(availableNanos) },
+    metadata: { needed: decimal(neededNanos), available: decimal(availableNanos), currency: "USD" },
   });
+}
+
+/** As the real ledger tells amounts: units of the currency. */
+function decimal(nanos: bigint): string {
+  return `${nanos / 1_000_000_000n}.${String(nanos % 1_000_000_000n).padStart(9, "0")}`;
 }

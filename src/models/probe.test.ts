@@ -18,7 +18,9 @@ async function ask(t: TestContext, answer: RequestListener, timeoutMs = 5_000) {
   });
   const { port } = server.address() as AddressInfo;
   const target = { address: { host: "127.0.0.1", port }, engineKey: "engine-key", servedName: "tiny" };
-  return httpCompletionProbe().probe(ctx, target, timeoutMs);
+  const probe = httpCompletionProbe();
+  t.after(() => probe.close());
+  return probe.probe(ctx, target, timeoutMs);
 }
 
 const completion = JSON.stringify({ choices: [{ message: { role: "assistant", content: "a" } }] });
@@ -67,7 +69,9 @@ test("silence is a timeout, a broken connection a refusal", async (t) => {
 
 test("a port that nobody listens on is refused", async () => {
   const target = { address: { host: "127.0.0.1", port: 1 }, engineKey: "k", servedName: "tiny" };
-  const outcome = await httpCompletionProbe().probe(ctx, target, 5_000);
+  const probe = httpCompletionProbe();
+  const outcome = await probe.probe(ctx, target, 5_000);
+  await probe.close();
   assert.deepEqual(outcome, { ok: false, kind: "refused", message: "ECONNREFUSED" });
 });
 
@@ -79,4 +83,26 @@ test("an answer without an end is cut off", async (t) => {
     more();
   });
   assert.equal(outcome.ok, false);
+});
+
+test("a connection that the engine closed between two probes is no failure", async (t) => {
+  let sockets = 0;
+  const server = createServer((request, response) => {
+    request.resume().on("end", () => response.end(completion));
+  }).listen(0, "127.0.0.1");
+  server.on("connection", () => sockets++);
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  const target = { address: { host: "127.0.0.1", port }, engineKey: "k", servedName: "tiny" };
+  const probe = httpCompletionProbe();
+  t.after(async () => {
+    await probe.close();
+    server.close();
+  });
+  assert.deepEqual(await probe.probe(ctx, target, 5_000), { ok: true });
+  assert.deepEqual(await probe.probe(ctx, target, 5_000), { ok: true });
+  assert.equal(sockets, 1);
+  server.closeAllConnections();
+  assert.deepEqual(await probe.probe(ctx, target, 5_000), { ok: true });
+  assert.equal(sockets, 2);
 });

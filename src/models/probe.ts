@@ -1,5 +1,5 @@
 /** The completion probe over HTTP: a real chat completion of one token, the only thing that makes a replica ready. */
-import { request as httpRequest } from "node:http";
+import { Agent, type Dispatcher, errors } from "undici";
 import type { BaseCtx } from "../base/ctx.ts";
 import type { ProbeOutcome } from "./attempt.ts";
 import type { CompletionProbe, ProbeTarget } from "./ports.ts";
@@ -8,75 +8,108 @@ import type { CompletionProbe, ProbeTarget } from "./ports.ts";
 const BODY_BYTES_MAX = 64 * 1024;
 /** Text of an error that is told on. */
 const WORDS_LENGTH_MAX = 300;
+/** Longer than the time between two probes: a kept connection costs a third of a new one. */
+const KEEP_ALIVE_MS = 60_000;
+/** One probe of a replica at a time; with more, a connection that is just being given back would be passed over. */
+const CONNECTIONS_MAX = 1;
 
-/** Asks on a connection of its own: between two probes any kept connection would have been closed by the engine. */
-export function httpCompletionProbe(): CompletionProbe {
-  return { probe: (ctx, target, timeoutMs) => ask(ctx, target, timeoutMs) };
+/** Keeps one connection an engine; `close` gives them back. */
+export function httpCompletionProbe(): CompletionProbe & { close(): Promise<void> } {
+  const agent = new Agent({
+    connections: CONNECTIONS_MAX,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    pipelining: 1,
+  });
+  return {
+    probe: (ctx, target, timeoutMs) => probe(agent, ctx, target, timeoutMs),
+    close: () => agent.destroy(),
+  };
 }
 
 /**
  * The target's answer. `refused`: no connection, or it broke; `rejected`: an answer that is no completion; `timeout`: no answer in
  * time, which a busy engine may do too.
  */
-function ask(ctx: BaseCtx, target: ProbeTarget, timeoutMs: number): Promise<ProbeOutcome> {
-  const body = JSON.stringify({
-    model: target.servedName,
-    messages: [{ role: "user", content: "Hi" }],
-    max_tokens: 1,
-    temperature: 0,
-  });
-  return new Promise((resolve) => {
-    let timer: NodeJS.Timeout | undefined;
-    const done = (outcome: ProbeOutcome) => {
-      clearTimeout(timer);
-      resolve(outcome);
-    };
-    const sent = httpRequest(
-      {
-        host: target.address.host,
-        port: target.address.port,
-        method: "POST",
-        path: "/v1/chat/completions",
-        agent: false,
-        headers: {
-          authorization: `Bearer ${target.engineKey}`,
-          "content-type": "application/json",
-          "content-length": Buffer.byteLength(body),
-        },
-        ...(ctx.signal ? { signal: ctx.signal } : {}),
-      },
-      (answer) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        answer.on("data", (chunk: Buffer) => {
-          size += chunk.length;
-          if (size > BODY_BYTES_MAX) sent.destroy(new Error("the answer is too long"));
-          else chunks.push(chunk);
-        });
-        answer.on("end", () => done(judge(answer.statusCode ?? 0, Buffer.concat(chunks).toString("utf8"))));
-        answer.on("error", (error) => done(refused(error)));
-      },
-    );
-    sent.on("error", (error) => done(refused(error)));
-    timer = setTimeout(() => {
-      done({ ok: false, kind: "timeout", message: `no answer within ${timeoutMs / 1_000} s` });
-      sent.destroy();
-    }, timeoutMs);
-    sent.end(body);
-  });
+async function probe(
+  agent: Dispatcher,
+  ctx: BaseCtx,
+  target: ProbeTarget,
+  timeoutMs: number,
+): Promise<ProbeOutcome> {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), timeoutMs);
+  const stop = () => abort.abort();
+  ctx.signal?.addEventListener("abort", stop, { once: true });
+  try {
+    return await ask(agent, target, abort.signal);
+  } catch (error) {
+    if (abort.signal.aborted) {
+      return { ok: false, kind: "timeout", message: `no answer within ${timeoutMs / 1_000} s` };
+    }
+    return refused(error);
+  } finally {
+    clearTimeout(timer);
+    ctx.signal?.removeEventListener("abort", stop);
+  }
 }
 
-function refused(error: Error): ProbeOutcome {
-  const code = "code" in error ? String(error.code) : error.message;
-  return { ok: false, kind: "refused", message: code.slice(0, WORDS_LENGTH_MAX) };
+/** An engine may close a kept connection just when it is used again: that says nothing, so it is asked once more on a new one. */
+async function ask(agent: Dispatcher, target: ProbeTarget, signal: AbortSignal): Promise<ProbeOutcome> {
+  try {
+    return await askOnce(agent, target, signal);
+  } catch (error) {
+    const broke = error instanceof errors.SocketError || codeOf(error) === "ECONNRESET";
+    if (!broke || signal.aborted) throw error;
+    return askOnce(agent, target, signal);
+  }
+}
+
+async function askOnce(agent: Dispatcher, target: ProbeTarget, signal: AbortSignal): Promise<ProbeOutcome> {
+  const { host, port } = target.address;
+  const answer = await agent.request({
+    origin: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    path: "/v1/chat/completions",
+    method: "POST",
+    headers: { authorization: `Bearer ${target.engineKey}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      model: target.servedName,
+      messages: [{ role: "user", content: "Hi" }],
+      max_tokens: 1,
+      temperature: 0,
+    }),
+    signal,
+  });
+  const body = await readBody(answer.body);
+  return body === undefined ? rejected("its answer is too long") : judge(answer.statusCode, body);
+}
+
+async function readBody(body: Dispatcher.ResponseData["body"]): Promise<string | undefined> {
+  let text = "";
+  body.setEncoding("utf8");
+  for await (const chunk of body) {
+    text += chunk;
+    if (text.length > BODY_BYTES_MAX) return undefined;
+  }
+  return text;
 }
 
 function judge(status: number, body: string): ProbeOutcome {
-  if (status !== 200) {
-    return { ok: false, kind: "rejected", message: `it answers ${status}: ${errorOf(body)}` };
-  }
-  if (isCompletion(body)) return { ok: true };
-  return { ok: false, kind: "rejected", message: "its answer is no completion" };
+  if (status !== 200) return rejected(`it answers ${status}: ${errorOf(body)}`);
+  return isCompletion(body) ? { ok: true } : rejected("its answer is no completion");
+}
+
+function rejected(message: string): ProbeOutcome {
+  return { ok: false, kind: "rejected", message };
+}
+
+function refused(error: unknown): ProbeOutcome {
+  return { ok: false, kind: "refused", message: codeOf(error).slice(0, WORDS_LENGTH_MAX) };
+}
+
+function codeOf(error: unknown): string {
+  if (typeof error === "object" && error !== null && "code" in error) return String(error.code);
+  return error instanceof Error ? error.message : String(error);
 }
 
 function isCompletion(body: string): boolean {

@@ -1,5 +1,6 @@
 /** Secrets of models and replicas: sealed in their rows, bound to the row by its id, opened only to be used. */
 import { sha256 } from "../base/id.ts";
+import type { SecretBox } from "../base/seal.ts";
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { Attempt } from "./model.ts";
@@ -38,12 +39,27 @@ export function sealEngineKey(ctx: DbCtx, deps: Pick<ModelsDeps, "box">, replica
   return deps.box.seal(ENGINE_KEY, replicaName, ctx.random.bytes(KEY_BYTES).toString("base64url"));
 }
 
+/**
+ * The key in clear. Every probe of every replica asks for it, so keys stay open in memory, as they do in the engine itself; a
+ * row that was sealed anew is opened anew.
+ */
 export function openEngineKey(
   deps: Pick<ModelsDeps, "box">,
   attempt: Pick<Attempt, "name" | "engineKeySealed">,
 ): string {
-  return deps.box.open(ENGINE_KEY, attempt.name, attempt.engineKeySealed);
+  const keys = openKeys.get(deps.box) ?? new Map();
+  openKeys.set(deps.box, keys);
+  const kept = keys.get(attempt.name);
+  if (kept?.sealed.equals(attempt.engineKeySealed)) return kept.key;
+  const key = deps.box.open(ENGINE_KEY, attempt.name, attempt.engineKeySealed);
+  if (keys.size >= OPEN_KEYS_MAX) keys.clear();
+  keys.set(attempt.name, { sealed: attempt.engineKeySealed, key });
+  return key;
 }
+
+/** Bounds what replicas that are long gone leave behind; more replicas than this only cost the opening. */
+const OPEN_KEYS_MAX = 50_000;
+const openKeys = new WeakMap<SecretBox, Map<string, { readonly sealed: Buffer; readonly key: string }>>();
 
 /** What a replica of the model is started with. */
 export async function servingOf(

@@ -269,7 +269,7 @@ class Call implements RelayOwner {
   #record(ending: Ending, estimated: boolean): GatewayUsage {
     const { deps } = this.#parts;
     const { route, userId, keyId } = this.#who;
-    const { usage } = ending;
+    const usage = SURFACES[this.#request.surface].billed ? ending.usage : undefined;
     return {
       requestId: this.requestId,
       gatewayId: deps.gatewayId,

@@ -19,6 +19,8 @@ const TICK_MS = 100;
 /** Slices, idle replicas and key counters are looked at less often than deadlines. */
 const TICKS_PER_TIDY = 10;
 const DRAIN_LOOK_MS = 20;
+/** After the last clients are cut off: a look at the clock, a tokenizer that is asked, a write to the disk. */
+const LAST_RECORDS_MS = 4_000;
 const SHIP_AT_CLOSE_MS = 10_000;
 
 export interface Gateway {
@@ -55,7 +57,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       await drained(parts, drainMs);
       door.closeAllConnections();
       await closed;
-      await drained(parts, deps.limits.hangUpMs * 2);
+      await drained(parts, deps.limits.hangUpMs + LAST_RECORDS_MS);
       await parts.usageLog.close(SHIP_AT_CLOSE_MS);
       await parts.purse.tidy(true);
       stopHearing();

@@ -50,6 +50,11 @@ export interface Load {
 export class PrefixMemory {
   readonly #holders = new Map<number, Set<string>>();
 
+  /** Remembered blocks. */
+  get size(): number {
+    return this.#holders.size;
+  }
+
   /** Blocks from the start that this replica was sent before. */
   shared(hashes: readonly number[], replicaId: string): number {
     let low = 0;

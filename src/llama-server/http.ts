@@ -95,7 +95,7 @@ function fail(deps: HttpDeps, response: ServerResponse, thrown: unknown): void {
     response.end();
     return;
   }
-  const close = deps.lifetime.draining || error.status === 413 ? { connection: "close" } : {};
+  const close = deps.lifetime.draining ? { connection: "close" } : {};
   sendJson(response, error.status, error.body, { ...error.headers, ...close });
 }
 

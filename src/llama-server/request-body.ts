@@ -20,19 +20,21 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 }
 
 async function readBounded(request: IncomingMessage): Promise<Buffer> {
-  if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES_MAX) throw tooLarge();
+  if (Number(request.headers["content-length"] ?? 0) > BODY_BYTES_MAX) throw refuse(request);
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of request) {
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     const bytes = Buffer.from(chunk);
     size += bytes.length;
-    if (size > BODY_BYTES_MAX) throw tooLarge();
+    if (size > BODY_BYTES_MAX) throw refuse(request);
     chunks.push(bytes);
   }
   return Buffer.concat(chunks);
 }
 
-function tooLarge(): StatusError {
+/** What still comes is read and thrown away: a connection that is closed on it may take our answer with it. */
+function refuse(request: IncomingMessage): StatusError {
+  request.resume();
   return invalid("BODY_TOO_LARGE", `The body is larger than ${BODY_BYTES_MAX / 1024 / 1024} MiB.`);
 }
 

@@ -17,16 +17,16 @@ interface Proof {
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 const PROOFS: readonly Proof[] = [
-  { name: "a kill -9 at every named step", minutesMax: 15, files: ["test/acceptance/kill-walk.test.ts"] },
+  { name: "a kill -9 at every named step", minutesMax: 25, files: ["test/acceptance/kill-walk.test.ts"] },
   {
     name: "many seeded histories of the whole control plane",
-    minutesMax: 8,
+    minutesMax: 12,
     files: ["test/sim/*.test.ts"],
-    env: { SLIPWAY_SIM_SEEDS: "40" },
+    env: { SLIPWAY_SIM_SEEDS: "25" },
   },
   {
     name: "the packed program, installed into an empty folder",
-    minutesMax: 6,
+    minutesMax: 10,
     files: ["test/acceptance/package.test.ts"],
     missing: registryMissing,
   },

@@ -22,7 +22,15 @@ export async function checkMetering(
   };
   const stream = ["-stream", "-clients", "100", "-rounds", "3"];
   const start = await settled();
-  const short = await load(judge, gateway, [...stream, "-model", "mock-10ms", "-leave", "30"]);
+  const short = await load(judge, gateway, [
+    ...stream,
+    "-model",
+    "mock-10ms",
+    "-leave-min",
+    "8",
+    "-leave",
+    "30",
+  ]);
   const middle = await settled();
   const long = await load(judge, gateway, [...stream, "-model", "mock-10ms-1000t", "-leave", "100"]);
   const end = await settled();

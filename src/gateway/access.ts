@@ -25,6 +25,8 @@ export interface Asking {
   readonly modelId: string | undefined;
 }
 
+/** No model is called so; what is longer is not looked up, and takes no room among the names that are known not to be there. */
+const NAME_MAX_CHARS = 512;
 const BEARER = /^Bearer +(\S+)\s*$/i;
 
 /** The SHA-256 of the shown key, in base64. Throws TOKEN_MISSING. */
@@ -47,6 +49,7 @@ export function access(
   name: string,
 ): Access | Promise<Access> {
   const shown = shownKey(asking.authorization);
+  if (name.length > NAME_MAX_CHARS && asking.modelId === undefined) throw modelNotFound(name);
   const found = asking.modelId === undefined ? directory.name(name) : directory.model(asking.modelId);
   return after(found, (route) => {
     if (route && !route.published && isKeyOf(route, shown)) {

@@ -44,8 +44,8 @@ export function serveCall(parts: Parts, incoming: Incoming): void {
 
 function answerFailure(parts: Parts, incoming: Incoming, thrown: unknown): void {
   const error = StatusError.from(thrown);
-  if (error.reason === "INTERNAL")
-    parts.deps.log.error({ err: error.cause, requestId: incoming.requestId }, "gateway failed");
+  if (error.cause !== undefined)
+    parts.deps.log.error({ err: error.cause, requestId: incoming.requestId }, "a request failed on our side");
   parts.metrics.refused(error.reason);
   answerError(incoming.response, error, incoming.requestId);
 }

@@ -22,6 +22,8 @@ const DRAIN_LOOK_MS = 20;
 /** After the last clients are cut off: a look at the clock, a tokenizer that is asked, a write to the disk. */
 const LAST_RECORDS_MS = 4_000;
 const SHIP_AT_CLOSE_MS = 10_000;
+/** A ledger that does not answer settles the slices by itself when their time is over. */
+const CLOSE_SLICES_MS = 5_000;
 
 export interface Gateway {
   listen(port: number, host: string): Promise<{ readonly port: number }>;
@@ -59,7 +61,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
       await closed;
       await drained(parts, deps.limits.hangUpMs + LAST_RECORDS_MS);
       await parts.usageLog.close(SHIP_AT_CLOSE_MS);
-      await parts.purse.tidy(true);
+      await atMost(deps, CLOSE_SLICES_MS, parts.purse.tidy(true));
       stopHearing();
       stopped.abort();
       await ticking;
@@ -111,6 +113,12 @@ async function tick(parts: Parts, stopped: AbortSignal): Promise<void> {
     });
   }
   await tidying;
+}
+
+async function atMost(deps: GatewayDeps, ms: number, work: Promise<void>): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work, deps.clock.sleep(ms, done.signal).catch(() => {})]);
+  done.abort();
 }
 
 async function drained(parts: Parts, ms: number): Promise<void> {

@@ -35,6 +35,7 @@ export interface GatewayLimits {
   readonly unknownPerSecond: number;
   /** A slice that nobody spent from for so long goes back. */
   readonly sliceIdleMs: number;
+  /** Usage is shipped this often, and at once when a batch is full. */
   readonly shipEveryMs: number;
   readonly shipBatchMax: number;
   /** Records that wait for the ledger; past it no more requests are taken on. */
@@ -63,7 +64,7 @@ export const GATEWAY_LIMITS: GatewayLimits = {
   unknownPerSecond: 200,
   sliceIdleMs: 30_000,
   shipEveryMs: 200,
-  shipBatchMax: 1_000,
+  shipBatchMax: 500,
   unshippedMax: 250_000,
   idleConnectionsMax: 512,
 };

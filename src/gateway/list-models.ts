@@ -1,7 +1,7 @@
 import { checkKey, isKeyOf, shownKey } from "./access.ts";
 import { refused } from "./openai-error.ts";
 import type { Parts } from "./parts.ts";
-import type { GatewayRoute } from "./ports.ts";
+import type { GatewayRoute, PublishedOffer } from "./ports.ts";
 
 interface ListedModel {
   readonly id: string;
@@ -17,7 +17,7 @@ interface ModelList {
 
 /** GET /v1/models: the catalogue for everybody; with a key also what its user owns. */
 export async function listModels(parts: Parts, authorization: string | undefined): Promise<ModelList> {
-  const names = (await parts.deps.control.published()).map((offer) => offer.servedName);
+  const names = (await catalogue(parts)).map((offer) => offer.servedName);
   if (!authorization?.toLowerCase().startsWith("bearer ")) return listOf(names);
   const key = await parts.directory.key(shownKey(authorization));
   // A model's own key lists the catalogue: it says nothing about its owner.
@@ -40,6 +40,17 @@ export async function listOneModel(
   checkKey(parts.deps, key);
   if (route?.ownerId === key.userId) return listOf([nameOf(route)]);
   throw refused("MODEL_NOT_FOUND", "There is no such model that this key opens.");
+}
+
+async function catalogue(parts: Parts): Promise<readonly PublishedOffer[]> {
+  try {
+    return await parts.deps.control.published();
+  } catch (cause) {
+    throw refused("UNAVAILABLE", "The catalogue can't be read at the moment. Try again shortly.", {
+      retryAfterMs: 2_000,
+      cause,
+    });
+  }
 }
 
 function nameOf(route: GatewayRoute): string {

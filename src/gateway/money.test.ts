@@ -141,3 +141,58 @@ test("a shared model's tenants get their own cache salt, and the engine's switch
     assert.ok(!("priority" in body) && !("kv_transfer_params" in body));
   }
 });
+
+test("while the ledger can't be asked, slices in hand serve on; past them it is 503 with Retry-After", async (t) => {
+  const on = await oneModel(t);
+  on.control.offers = [offerOf()];
+  on.control.balances.set(BOB, 10_000n);
+  const lease = on.control.leaseSlice.bind(on.control);
+  on.control.leaseSlice = (input) => lease({ ...input, wantNanos: input.wantNanos * 3n });
+  const ask = { ...shared, max_tokens: 64 };
+  const priced = { key: BOB_KEY, path: COMMON };
+  assert.equal((await chat(on, ask, priced)).status, 200);
+  on.control.leaseSlice = () => Promise.reject(new Error("the database is not there"));
+  for (let i = 0; i < 3; i++) assert.equal((await chat(on, ask, priced)).status, 200);
+  const large = await chat(on, { ...shared, max_tokens: 4_000 }, priced);
+  assert.equal(large.status, 503);
+  assert.equal(large.headers.get("retry-after"), "2");
+  on.control.published = () => Promise.reject(new Error("the database is not there"));
+  assert.equal((await fetch(`${on.url}/v1/models`)).status, 503);
+});
+
+test("a name that no model can have is not looked up, however often it changes", async (t) => {
+  const on = await oneModel(t);
+  const asked = on.control.calls.routes;
+  for (let i = 0; i < 5; i++) {
+    const answer = await chat(on, { model: `${i}${"x".repeat(100_000)}` }, { key: ALICE_KEY, path: COMMON });
+    assert.equal(answer.status, 404);
+    assert.ok((await answer.text()).length < 1_000);
+  }
+  assert.equal(on.control.calls.routes, asked);
+});
+
+test("usage that can't be delivered bounds what is taken on", async (t) => {
+  const on = await oneModel(t, { limits: { unshippedMax: 3 } });
+  on.control.shippingFails = true;
+  for (let i = 0; i < 3; i++) assert.equal((await chat(on)).status, 200);
+  const refused = await chat(on);
+  assert.equal(refused.status, 503);
+  assert.equal(refused.headers.get("retry-after"), "5");
+  on.control.shippingFails = false;
+  await on.shipped(3);
+  await until(() => on.control.shipped.length >= 3);
+  let status = 503;
+  while (status === 503) status = (await chat(on)).status;
+  assert.equal(status, 200);
+});
+
+test("a request's bound is given back but for its charge, and no slice is left open", async (t) => {
+  const on = await oneModel(t, { limits: { sliceIdleMs: 0 } });
+  on.control.offers = [offerOf()];
+  on.control.balances.set(BOB, 10_000n);
+  on.replica.behave = answerJson({ prompt: 100, cached: 40, completion: 10 });
+  for (let i = 0; i < 3; i++)
+    await (await chat(on, { ...shared, max_tokens: 64 }, { key: BOB_KEY, path: COMMON })).text();
+  await until(() => on.control.balances.get(BOB) === 10_000n - 3n * (60n + 20n));
+  assert.ok([...on.control.slices.values()].every((slice) => slice.closed));
+});

@@ -1,10 +1,10 @@
 /** What a priced request is bounded by before it runs, and what it costs after. */
 import { NANOS_PER_UNIT, nanosForTokens } from "../base/money.ts";
-import { StatusError } from "../base/status.ts";
+import type { StatusError } from "../base/status.ts";
 import { type ClientRequest, SURFACES } from "./client-request.ts";
 import { refused } from "./openai-error.ts";
 import type { GatewayUsage, PublishedOffer } from "./ports.ts";
-import type { Purse, Reservation } from "./purse.ts";
+import { isTooLow, type Purse, type Reservation } from "./purse.ts";
 
 /** Below this an answer is of no use to anybody. */
 const OUTPUT_TOKENS_MIN = 16;
@@ -50,7 +50,7 @@ export async function reserve(
     const reservation = await purse.reserve(userId, bound(longest), deadlineAt);
     return { reservation, outputTokensMax: limitToTell(request, longest, contextTokens) };
   } catch (error) {
-    if (!(error instanceof StatusError) || error.reason !== "BALANCE_TOO_LOW") throw error;
+    if (!isTooLow(error)) throw error;
     if (request.outputTokensMax !== undefined || !generates) throw tooLow(error);
     const inHand = purse.largest(userId, deadlineAt);
     const atLedger = availableNanos(error);

@@ -55,13 +55,19 @@ export function envelope(error: StatusError): string {
 export function refused(
   reason: Reason,
   message: string,
-  more: { retryAfterMs?: number; metadata?: Readonly<Record<string, string>>; param?: string } = {},
+  more: {
+    readonly retryAfterMs?: number;
+    readonly metadata?: Readonly<Record<string, string>>;
+    readonly param?: string;
+    readonly cause?: unknown;
+  } = {},
 ): StatusError {
   return new StatusError({
     code: "FAILED_PRECONDITION",
     reason,
     message,
     ...(more.retryAfterMs === undefined ? {} : { retryAfterMs: more.retryAfterMs }),
+    ...(more.cause === undefined ? {} : { cause: more.cause }),
     ...(more.metadata === undefined ? {} : { metadata: more.metadata }),
     ...(more.param === undefined ? {} : { violations: [{ field: more.param, description: message }] }),
   });

@@ -123,7 +123,7 @@ export class Purse {
     try {
       return await this.#leaseOnce(userId, amountNanos);
     } catch (error) {
-      if (!(error instanceof StatusError) || error.reason !== "BALANCE_TOO_LOW") throw error;
+      if (!isTooLow(error)) throw error;
       // What lies about here in small slices is the user's too: it must not be what the balance is short of.
       if (!(await this.#giveBack(userId))) throw error;
       return this.#leaseOnce(userId, amountNanos);
@@ -134,7 +134,9 @@ export class Purse {
     const { clock, control, steps } = this.#deps;
     // By the clock before the call: a late answer must not lengthen the lease.
     const asked = clock.monotonicMs();
-    const leased = await control.leaseSlice({ userId, wantNanos: amountNanos });
+    const leased = await control.leaseSlice({ userId, wantNanos: amountNanos }).catch((error: unknown) => {
+      throw isTooLow(error) ? error : notSetAside(error);
+    });
     steps.reach("gateway.slice-leased");
     const slice: Slice = {
       sliceId: leased.sliceId,
@@ -163,11 +165,7 @@ export class Purse {
   }
 
   #take(slice: Slice, amountNanos: bigint, deadlineAt: number): Reservation {
-    if (slice.left < amountNanos || slice.spendUntil <= this.#deps.clock.monotonicMs()) {
-      throw refused("UNAVAILABLE", "The money for this request could not be set aside in time. Try again.", {
-        retryAfterMs: 1_000,
-      });
-    }
+    if (slice.left < amountNanos || slice.spendUntil <= this.#deps.clock.monotonicMs()) throw notSetAside();
     slice.left -= amountNanos;
     slice.open++;
     slice.usedAt = this.#deps.clock.monotonicMs();
@@ -202,6 +200,17 @@ export class Purse {
       .closeSlice(slice.sliceId)
       .catch((error: unknown) => this.#deps.log.warn({ err: error }, "a slice could not be closed"));
   }
+}
+
+export function isTooLow(error: unknown): error is StatusError {
+  return error instanceof StatusError && error.reason === "BALANCE_TOO_LOW";
+}
+
+function notSetAside(cause?: unknown): StatusError {
+  return refused("UNAVAILABLE", "The money for this request could not be set aside. Try again shortly.", {
+    retryAfterMs: 2_000,
+    cause,
+  });
 }
 
 function isQuiet(slice: Slice): boolean {

@@ -137,7 +137,8 @@ function json({ response, requestId }: Visit, value: unknown): void {
 /** Answers with an error and lets go of what the client still sends. */
 function refuse(parts: Parts, { request, response, requestId }: Visit, thrown: unknown): void {
   const error = StatusError.from(thrown);
-  if (error.reason === "INTERNAL") parts.deps.log.error({ err: error.cause, requestId }, "gateway failed");
+  if (error.cause !== undefined)
+    parts.deps.log.error({ err: error.cause, requestId }, "a request failed on our side");
   parts.metrics.refused(error.reason);
   if (!request.complete && !response.headersSent) response.setHeader("connection", "close");
   answerError(response, error, requestId);

@@ -24,8 +24,8 @@ type client struct {
 	stream  bool
 	// Events of a complete stream, end marker included.
 	eventsMin int
-	// Above 0: goes away after a random number of events up to this.
-	leaveMax int
+	// leaveMax above 0: goes away after a random number of events between the two.
+	leaveMin, leaveMax int
 
 	connection net.Conn
 	reader     *bufio.Reader
@@ -47,7 +47,7 @@ func (c *client) ask(began time.Time, keepTimes bool) {
 	c.began, c.keepTimes = began, keepTimes
 	c.body, c.tail, c.events = c.body[:0], c.tail[:0], 0
 	if c.leaveMax > 0 {
-		c.leave = 1 + rand.Intn(c.leaveMax)
+		c.leave = c.leaveMin + rand.Intn(c.leaveMax-c.leaveMin+1)
 	}
 	err := c.exchange()
 	switch {

@@ -19,7 +19,8 @@ type loadFlags struct {
 	clients                int
 	warm, measured         time.Duration
 	stream, usage          bool
-	leaveMax, promptBytes  int
+	leaveMin, leaveMax     int
+	promptBytes            int
 	rounds                 int
 }
 
@@ -36,6 +37,7 @@ func parseLoadFlags(args []string) (loadFlags, error) {
 	flags.BoolVar(&f.stream, "stream", false, "ask for streams")
 	flags.BoolVar(&f.usage, "usage", true, "ask for the usage frame of streams")
 	flags.IntVar(&f.leaveMax, "leave", 0, "leave each stream after a random number of events up to this")
+	flags.IntVar(&f.leaveMin, "leave-min", 1, "but not before so many")
 	flags.IntVar(&f.promptBytes, "prompt", 800, "bytes of the prompt")
 	flags.IntVar(&f.rounds, "rounds", 0, "questions a client; 0: as many as the time allows")
 	err := flags.Parse(args)
@@ -108,5 +110,5 @@ func newClient(f loadFlags, number int) (*client, error) {
 	if f.usage {
 		eventsMin++
 	}
-	return &client{addr: f.addr, request: append([]byte(head), body...), stream: f.stream, eventsMin: eventsMin, leaveMax: f.leaveMax}, nil
+	return &client{addr: f.addr, request: append([]byte(head), body...), stream: f.stream, eventsMin: eventsMin, leaveMin: f.leaveMin, leaveMax: f.leaveMax}, nil
 }

@@ -19,6 +19,7 @@ import { recordsIn } from "./record.ts";
 
 /** Room of a segment; a write that does not fit goes to the next one. A write is at most one turn's records, far below it. */
 const SEGMENT_BYTES = 4 * 2 ** 20;
+const ZEROES = Buffer.alloc(64 * 2 ** 10);
 const NAME = /^usage-(\d{12})\.log$/;
 const { O_RDWR, O_CREAT, O_EXCL, O_DSYNC } = constants;
 
@@ -63,8 +64,8 @@ export class Segment {
     done(failed);
   }
 
-  shipped(): void {
-    this.unshipped--;
+  shipped(count: number): void {
+    this.unshipped -= count;
     this.#removeIfDone();
   }
 
@@ -133,7 +134,7 @@ export class SegmentFolder {
   #make(): Segment {
     const path = this.#path();
     const fd = openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
-    writeSync(fd, Buffer.alloc(SEGMENT_BYTES));
+    for (let at = 0; at < SEGMENT_BYTES; at += ZEROES.length) writeSync(fd, ZEROES, 0, ZEROES.length, at);
     fdatasyncSync(fd);
     closeSync(fd);
     this.#syncFolder();
@@ -146,7 +147,8 @@ export class SegmentFolder {
       const path = this.#path();
       const file = await open(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
       try {
-        await file.write(Buffer.alloc(SEGMENT_BYTES));
+        for (let at = 0; at < SEGMENT_BYTES; at += ZEROES.length)
+          await file.write(ZEROES, 0, ZEROES.length, at);
         await file.datasync();
       } finally {
         await file.close();

@@ -12,15 +12,23 @@ const CLOSING_PAUSE_MS = 20;
 /** From so many requests under way their records are gathered for so long: a write costs the same for one as for twenty. */
 const GATHER_FROM = 16;
 const GATHER_MS = 1;
+/** A disk that takes longer is not waited for in place: everybody else's answers would wait, too. */
+const QUICK_MS = 2;
 
 /** Who waits for a record to be on the disk. */
 export interface Written {
   written(error: Error | undefined): void;
 }
 
+/** Records that were written together. */
 interface Pending {
-  readonly usage: GatewayUsage;
+  readonly records: readonly GatewayUsage[];
   readonly segment: Segment;
+}
+
+interface Gathered {
+  readonly usage: GatewayUsage;
+  readonly waiter: Written;
 }
 
 export class UsageLog {
@@ -28,11 +36,16 @@ export class UsageLog {
   readonly #onShipped: (records: readonly GatewayUsage[]) => void;
   readonly #folder: SegmentFolder;
   #segment: Segment;
-  #gathering: { readonly usage: GatewayUsage; readonly waiter: Written }[] = [];
+  #gathering: Gathered[] = [];
   #flushing = false;
   /** A write failed: what is in the segment now nobody knows, so nothing more is put behind it. */
   #broken = false;
   #pending: Pending[] = [];
+  #pendingCount = 0;
+  /** The last write was quick. */
+  #quick = true;
+  /** The last shipment arrived: the ledger is there, and need not be spared. */
+  #arrives = true;
   #shipping: Promise<boolean> | undefined;
   readonly #loop: Promise<void>;
   readonly #closing = new AbortController();
@@ -55,19 +68,19 @@ export class UsageLog {
     this.#gathering.push({ usage, waiter });
     if (this.#flushing) return;
     this.#flushing = true;
-    if (others === 0) this.#flush(true);
+    if (others === 0 && this.#quick) this.#flush(true);
     else this.#flushSoon(others);
   }
 
   get unshippedCount(): number {
-    return this.#pending.length;
+    return this.#pendingCount;
   }
 
   /** Records that the ledger does not have yet, and the age of the oldest in ms. */
   unshipped(): { readonly count: number; readonly ageMs: number } {
-    const oldest = this.#pending[0]?.usage.endedAt;
+    const oldest = this.#pending[0]?.records[0]?.endedAt;
     const ageMs = oldest === undefined ? 0 : Math.max(0, this.#deps.clock.now().getTime() - oldest.getTime());
-    return { count: this.#pending.length, ageMs };
+    return { count: this.#pendingCount, ageMs };
   }
 
   /** Ships what there is now; false when that failed. */
@@ -80,7 +93,7 @@ export class UsageLog {
   /** Ships what is there, as long as `deadlineMs` allows, and stops. What is left stays on the disk for the next start. */
   async close(deadlineMs: number): Promise<void> {
     const until = this.#deps.clock.monotonicMs() + deadlineMs;
-    while ((this.#flushing || this.#pending.length > 0) && this.#deps.clock.monotonicMs() < until) {
+    while ((this.#flushing || this.#pendingCount > 0) && this.#deps.clock.monotonicMs() < until) {
       if (this.#flushing || !(await this.#shipOnce())) await this.#deps.clock.sleep(CLOSING_PAUSE_MS);
     }
     this.#closing.abort();
@@ -91,12 +104,20 @@ export class UsageLog {
 
   #recover(): void {
     for (const { segment, records } of this.#folder.left()) {
-      segment.unshipped = records.length;
-      for (const usage of records) this.#pending.push({ usage, segment });
+      const { shipBatchMax } = this.#deps.limits;
+      for (let at = 0; at < records.length; at += shipBatchMax)
+        this.#keep({ segment, records: records.slice(at, at + shipBatchMax) });
       segment.close();
     }
-    if (this.#pending.length > 0)
-      this.#deps.log.warn({ records: this.#pending.length }, "usage of an earlier process is shipped first");
+    if (this.#pendingCount > 0)
+      this.#deps.log.warn({ records: this.#pendingCount }, "usage of an earlier process is shipped first");
+  }
+
+  #keep(written: Pending): void {
+    if (written.records.length === 0) return;
+    written.segment.unshipped += written.records.length;
+    this.#pending.push(written);
+    this.#pendingCount += written.records.length;
   }
 
   /** At the end of this turn of the event loop, or a moment later where many are about to end. */
@@ -112,7 +133,9 @@ export class UsageLog {
     const bytes = Buffer.from(batch.map(({ usage }) => recordLine(usage)).join(""));
     const failed = this.#makeRoom(bytes.length);
     const segment = this.#segment;
+    const began = this.#deps.clock.monotonicMs();
     const done = (error: Error | undefined) => {
+      this.#quick = this.#deps.clock.monotonicMs() - began < QUICK_MS;
       if (error) this.#broken = true;
       this.#written(batch, segment, error);
       if (this.#gathering.length === 0) this.#flushing = false;
@@ -137,21 +160,16 @@ export class UsageLog {
     return undefined;
   }
 
-  #written(
-    batch: readonly { readonly usage: GatewayUsage; readonly waiter: Written }[],
-    segment: Segment,
-    error: Error | undefined,
-  ): void {
+  #written(batch: readonly Gathered[], segment: Segment, error: Error | undefined): void {
     if (error)
       this.#deps.log.error({ err: error }, "usage could not be written down; its answers are withheld");
-    else this.#deps.steps.reach("gateway.usage-written");
-    for (const { usage, waiter } of batch) {
-      if (!error) {
-        segment.unshipped++;
-        this.#pending.push({ usage, segment });
-      }
-      waiter.written(error);
+    else {
+      this.#deps.steps.reach("gateway.usage-written");
+      this.#keep({ segment, records: batch.map(({ usage }) => usage) });
+      // Under load records are shipped as they come: those that wait are what grows old in memory.
+      if (this.#arrives && this.#pendingCount >= this.#deps.limits.shipBatchMax) void this.#shipOnce();
     }
+    for (const { waiter } of batch) waiter.written(error);
   }
 
   async #shipLoop(): Promise<void> {
@@ -175,25 +193,40 @@ export class UsageLog {
 
   async #shipNow(): Promise<boolean> {
     while (this.#pending.length > 0) {
-      const batch = this.#pending.slice(0, this.#deps.limits.shipBatchMax);
+      const batch = this.#nextBatch();
       try {
-        await this.#deps.control.shipUsage(batch.map((one) => one.usage));
+        await this.#deps.control.shipUsage(batch.flatMap(({ records }) => records));
       } catch (error) {
+        this.#arrives = false;
         this.#deps.log.warn(
-          { err: error, records: this.#pending.length },
+          { err: error, records: this.#pendingCount },
           "usage could not be shipped; it stays on the disk",
         );
         return false;
       }
+      this.#arrives = true;
       this.#deps.steps.reach("gateway.usage-shipped");
       this.#acknowledged(batch);
     }
     return true;
   }
 
+  /** The oldest, up to a batch; more only where more were written together. */
+  #nextBatch(): readonly Pending[] {
+    let count = 0;
+    const end = this.#pending.findIndex(({ records }) => {
+      count += records.length;
+      return count > this.#deps.limits.shipBatchMax;
+    });
+    return this.#pending.slice(0, end < 0 ? undefined : Math.max(1, end));
+  }
+
   #acknowledged(batch: readonly Pending[]): void {
     this.#pending = this.#pending.slice(batch.length);
-    for (const { segment } of batch) segment.shipped();
-    this.#onShipped(batch.map((one) => one.usage));
+    for (const { segment, records } of batch) {
+      this.#pendingCount -= records.length;
+      segment.shipped(records.length);
+      this.#onShipped(records);
+    }
   }
 }

@@ -29,7 +29,8 @@ export function httpCompletionProbe(): CompletionProbe & { close(): Promise<void
 
 /**
  * The target's answer. `refused`: no connection, or it broke; `rejected`: an answer that is no completion; `timeout`: no answer in
- * time, which a busy engine may do too.
+ * time, which a busy engine may do too. An engine may close a kept connection just when it is used again: that says nothing, so
+ * it is asked once more on a new one.
  */
 async function probe(
   agent: Dispatcher,
@@ -37,37 +38,65 @@ async function probe(
   target: ProbeTarget,
   timeoutMs: number,
 ): Promise<ProbeOutcome> {
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), timeoutMs);
-  const stop = () => abort.abort();
-  ctx.signal?.addEventListener("abort", stop, { once: true });
-  try {
-    return await ask(agent, target, abort.signal);
-  } catch (error) {
-    if (abort.signal.aborted) {
-      return { ok: false, kind: "timeout", message: `no answer within ${timeoutMs / 1_000} s` };
-    }
-    return refused(error);
-  } finally {
-    clearTimeout(timer);
-    ctx.signal?.removeEventListener("abort", stop);
-  }
+  const first = await ask(agent, ctx, target, timeoutMs);
+  return first === "broken" ? brokenIsRefused(await ask(agent, ctx, target, timeoutMs)) : first;
 }
 
-/** An engine may close a kept connection just when it is used again: that says nothing, so it is asked once more on a new one. */
-async function ask(agent: Dispatcher, target: ProbeTarget, signal: AbortSignal): Promise<ProbeOutcome> {
-  try {
-    return await askOnce(agent, target, signal);
-  } catch (error) {
-    const broke = error instanceof errors.SocketError || codeOf(error) === "ECONNRESET";
-    if (!broke || signal.aborted) throw error;
-    return askOnce(agent, target, signal);
-  }
+function brokenIsRefused(outcome: ProbeOutcome | "broken"): ProbeOutcome {
+  if (outcome !== "broken") return outcome;
+  return { ok: false, kind: "refused", message: "the connection broke" };
 }
 
-async function askOnce(agent: Dispatcher, target: ProbeTarget, signal: AbortSignal): Promise<ProbeOutcome> {
+/** One exchange by the bare dispatcher: streams and signals would cost more than the rest of it. */
+function ask(
+  agent: Dispatcher,
+  ctx: BaseCtx,
+  target: ProbeTarget,
+  timeoutMs: number,
+): Promise<ProbeOutcome | "broken"> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let status = 0;
+    let size = 0;
+    let controller: Dispatcher.DispatchController | undefined;
+    const end = (outcome: ProbeOutcome | "broken") => {
+      clearTimeout(timer);
+      ctx.signal?.removeEventListener("abort", late);
+      resolve(outcome);
+    };
+    const giveUp = (outcome: ProbeOutcome) => {
+      end(outcome);
+      controller?.abort(new Error("no longer waited for"));
+    };
+    const late = () =>
+      giveUp({ ok: false, kind: "timeout", message: `no answer within ${timeoutMs / 1_000} s` });
+    const timer = setTimeout(late, timeoutMs);
+    ctx.signal?.addEventListener("abort", late, { once: true });
+    agent.dispatch(requestTo(target), {
+      onRequestStart(started) {
+        controller = started;
+      },
+      onResponseStart(_controller, code) {
+        status = code;
+      },
+      onResponseData(_controller, chunk) {
+        size += chunk.length;
+        if (size > BODY_BYTES_MAX) giveUp(rejected("its answer is too long"));
+        else chunks.push(chunk);
+      },
+      onResponseEnd() {
+        end(judge(status, Buffer.concat(chunks).toString("utf8")));
+      },
+      onResponseError(_controller, error) {
+        end(isBroken(error) ? "broken" : refused(error));
+      },
+    });
+  });
+}
+
+function requestTo(target: ProbeTarget): Dispatcher.DispatchOptions {
   const { host, port } = target.address;
-  const answer = await agent.request({
+  return {
     origin: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     path: "/v1/chat/completions",
     method: "POST",
@@ -78,20 +107,11 @@ async function askOnce(agent: Dispatcher, target: ProbeTarget, signal: AbortSign
       max_tokens: 1,
       temperature: 0,
     }),
-    signal,
-  });
-  const body = await readBody(answer.body);
-  return body === undefined ? rejected("its answer is too long") : judge(answer.statusCode, body);
+  };
 }
 
-async function readBody(body: Dispatcher.ResponseData["body"]): Promise<string | undefined> {
-  let text = "";
-  body.setEncoding("utf8");
-  for await (const chunk of body) {
-    text += chunk;
-    if (text.length > BODY_BYTES_MAX) return undefined;
-  }
-  return text;
+function isBroken(error: Error): boolean {
+  return error instanceof errors.SocketError || codeOf(error) === "ECONNRESET";
 }
 
 function judge(status: number, body: string): ProbeOutcome {

@@ -109,12 +109,14 @@ async function checkMoney(world: SimWorld): Promise<void> {
     ms: bigint;
     state: string;
     desired: string;
+    unfunded: bigint;
   }>`
-    select gpu_slot.deployment_id, slot, open_ms + closed_ms as ms, state, desired
+    select gpu_slot.deployment_id, slot, open_ms + closed_ms as ms, state, desired, unfunded_ms as unfunded
     from gpu_slot join model on model.id = gpu_slot.model_id`.execute(world.ctx.db);
   const machines = world.providers.flatMap((provider) => provider.machines);
   const now = world.clock.now().getTime();
   for (const row of rows) {
+    assert.equal(row.unfunded, 0n, "time was served that no hold covered");
     if (row.desired !== "RUNNING")
       assert.equal(row.state, "none", `money is held for a model that is ${row.desired}`);
     const mine = machines.filter(

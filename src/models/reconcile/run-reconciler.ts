@@ -5,7 +5,7 @@ import type { ModelsDeps } from "../ports.ts";
 import { reconcileDue } from "./reconcile-due.ts";
 
 /** Longest sleep: what a lost notification would have told is found this late. */
-const TICK_MS = 1_000;
+const TICK_MS = 5_000;
 /** Shortest sleep, so that a model that is always due can't spin. */
 const SLEEP_MIN_MS = 20;
 /** Passes of one worker at the same time: a slow provider in one must not hold up the models of the next. */

@@ -32,6 +32,7 @@ test("any text comes through whole, in pieces that are whole characters", () => 
       for (const piece of shown) assert.equal(Buffer.from(piece).toString("utf8"), piece);
       assert.ok(text.includes("\uFFFD") || shown.every((piece) => !piece.includes("\uFFFD")));
     }),
+    { examples: [["\uFFFD\u00E9"], ["\uFFFD\uFFFD\u{1F600}"]] },
   );
 });
 

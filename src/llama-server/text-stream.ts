@@ -23,16 +23,25 @@ const CONTEXT_TOKENS = 8;
 export function createTextStream(model: Detokenizer, before: readonly Token[]): TextStream {
   let last = before.slice(-CONTEXT_TOKENS);
   let pending: Token[] = [];
-  const flush = (text: string): string => {
-    last = [...last, ...pending].slice(-CONTEXT_TOKENS);
-    pending = [];
+  const flush = (text: string, count = pending.length): string => {
+    last = [...last, ...pending.slice(0, count)].slice(-CONTEXT_TOKENS);
+    pending = pending.slice(count);
     return text;
+  };
+  /** What of the pending tokens can be shown without cutting what may still become a character. */
+  const flushHead = (text: string): string => {
+    for (let count = 1; count < pending.length; count++) {
+      const head = model.detokenize(pending.slice(0, count), false, last);
+      if (head + model.detokenize(pending.slice(count), false, last) === text) return flush(head, count);
+    }
+    return flush(text);
   };
   return {
     push(token) {
       pending.push(token);
       const text = model.detokenize(pending, false, last);
-      return text.endsWith(REPLACEMENT) && pending.length < PENDING_MAX ? "" : flush(text);
+      if (!text.endsWith(REPLACEMENT)) return flush(text);
+      return pending.length < PENDING_MAX ? "" : flushHead(text);
     },
     end: () => (pending.length === 0 ? "" : flush(model.detokenize(pending, false, last))),
   };

@@ -1,4 +1,5 @@
 /** Fastify, set up so that bodies stay bytes and its own refusals are google.rpc.Status as well. */
+import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyError, type FastifyInstance } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
 import { invalidArgument, StatusError } from "../base/status.ts";
@@ -11,6 +12,10 @@ export interface HttpLimits {
   /** Longest a client may take to send its request. */
   readonly requestTimeoutMs: number;
 }
+
+/** Most that is read of a body that is refused, and the longest that we read. */
+const THROWN_AWAY_MAX_BYTES = 64 * 1_048_576;
+const THROWN_AWAY_MAX_MS = 5_000;
 
 /** A Fastify instance without routes. Its bodies are Buffers; every answer carries the request id. */
 export function httpServer(ctx: BaseCtx, limits: HttpLimits): FastifyInstance {
@@ -30,12 +35,34 @@ export function httpServer(ctx: BaseCtx, limits: HttpLimits): FastifyInstance {
   app.addHook("onRequest", async (request, reply) => {
     reply.headers(commonHeaders(request.id));
   });
-  app.setErrorHandler<FastifyError>((error, request, reply) => {
+  app.setErrorHandler<FastifyError>(async (error, request, reply) => {
     const status = frameworkError(error, limits);
+    if (status.reason === "BODY_TOO_LARGE") await thrownAway(request.raw);
     if (status.reason === "INTERNAL") ctx.log.error({ err: error, requestId: request.id }, "request failed");
     return sendError(reply, status);
   });
   return app;
+}
+
+/**
+ * Reads on what is too large, within bounds, and keeps nothing of it: a connection that is closed on a client which still sends
+ * may take our answer with it.
+ */
+function thrownAway(request: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    let left = THROWN_AWAY_MAX_BYTES;
+    const enough = setTimeout(resolve, THROWN_AWAY_MAX_MS);
+    const done = () => {
+      clearTimeout(enough);
+      resolve();
+    };
+    request.once("end", done).once("close", done);
+    request.on("data", (piece: Buffer) => {
+      left -= piece.length;
+      if (left < 0) done();
+    });
+    request.resume();
+  });
 }
 
 /** What every answer carries: answers hold keys and balances, so nobody may keep them. */

@@ -9,7 +9,6 @@ interface Proof {
   readonly name: string;
   readonly minutesMax: number;
   readonly files: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
   /** Why it can't run here, or undefined. */
   missing?(): Promise<string | undefined>;
 }
@@ -17,13 +16,7 @@ interface Proof {
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 const PROOFS: readonly Proof[] = [
-  { name: "a kill -9 at every named step", minutesMax: 25, files: ["test/acceptance/kill-walk.test.ts"] },
-  {
-    name: "many seeded histories of the whole control plane",
-    minutesMax: 12,
-    files: ["test/sim/*.test.ts"],
-    env: { SLIPWAY_SIM_SEEDS: "25" },
-  },
+  { name: "a kill -9 at every named step", minutesMax: 20, files: ["test/acceptance/kill-walk.test.ts"] },
   {
     name: "the packed program, installed into an empty folder",
     minutesMax: 10,
@@ -80,9 +73,19 @@ for (const proof of PROOFS) {
   }
   console.log(`--- ${proof.name} (at most ${proof.minutesMax} minutes)`);
   const args = ["--test", "--test-global-setup=test/support/global-setup.ts", ...proof.files];
-  const status = await run(process.execPath, args, proof.env ?? {}, proof.minutesMax);
+  const first = await run(process.execPath, args, {}, proof.minutesMax);
+  // Once more where it failed: what a busy machine disturbed passes then, and is told as such.
+  const status = first === 0 ? 0 : await run(process.execPath, args, {}, proof.minutesMax);
   if (status !== 0) failed++;
-  told.push(`${status === 0 ? "passed " : status === -1 ? "TOO LONG" : "FAILED "}  ${proof.name}`);
+  const how =
+    first === 0
+      ? "passed"
+      : status === 0
+        ? "passed at the second try"
+        : status === -1
+          ? "TOO LONG"
+          : "FAILED";
+  told.push(`${how}: ${proof.name}`);
 }
 console.log(told.join("\n"));
 process.exitCode = failed === 0 ? 0 : 1;

@@ -92,6 +92,8 @@ create table model_attempt (
   -- What is known of the last create call: still out, answered, its answer lost, or refused.
   apply_state text not null check (apply_state in ('calling', 'clear', 'unclear', 'refused')),
   applied_at timestamptz not null,
+  -- Until then a create call of a worker that lost its claim may still come through.
+  stranded_until timestamptz,
   seen boolean not null,
   absent_since timestamptz,
   phase text not null check (phase in ('none', 'provisioning', 'loading', 'up')),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ReplicaObservation } from "../providers/driver.ts";
-import { absorb, absorbProbe, expire, type Look, stageOf, stop } from "./attempt.ts";
+import { absorb, absorbProbe, expire, type Look, stageOf, stop, strand } from "./attempt.ts";
 import { LIMITS } from "./limits.ts";
 import type { Attempt } from "./model.ts";
 import { anAttempt, aRoutedAttempt, at } from "./testing/builders.ts";
@@ -96,6 +96,18 @@ test("a stopped attempt whose create may still be out is closed after the wait, 
   const later = 1_000 + LIMITS.unclearMs;
   assert.deepEqual(absorb(first, absent(later), look(later)).closedAt, at(later));
   assert.deepEqual(absorb(stopped, absent(1_000), look(1_000, true)).closedAt, at(1_000));
+});
+
+test("a call that a lost worker left out may come through for the length of another claim: no machine is taken for gone", () => {
+  const found = strand(anAttempt({ applyState: "calling" }), look(0, true));
+  assert.equal(found.applyState, "unclear");
+  const stopped = { ...stop(found, at(0), 0), removeAskedAt: at(0) };
+  const absent = (ms: number) => seen(stopped, ms, { phase: "absent" });
+  const early = LIMITS.leaseMs - 1;
+  assert.equal(absorb(stopped, absent(early), look(early, true)).closedAt, null);
+  assert.notEqual(absorb(stopped, absent(early + 1), look(early + 1, true)).closedAt, null);
+  const settled = anAttempt({ applyState: "clear" });
+  assert.equal(strand(settled, look(0)), settled);
 });
 
 test("an engine that ends while it is being stopped has not failed", () => {

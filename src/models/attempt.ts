@@ -31,6 +31,16 @@ export function stageOf(attempt: Attempt): Stage | undefined {
   return attempt.phase === "provisioning" ? "provisioning" : "loading";
 }
 
+/**
+ * An attempt that is found with its create call still out was left by a worker that died or lost its claim. The call may come
+ * through yet, so for the length of another claim nobody takes the attempt's machine for gone.
+ */
+export function strand(attempt: Attempt, look: Look): Attempt {
+  if (attempt.applyState !== "calling" || attempt.closedAt !== null) return attempt;
+  const strandedUntil = new Date(ms(look.now) + look.limits.leaseMs);
+  return { ...attempt, applyState: "unclear", strandedUntil };
+}
+
 /** Takes in one observation. One that is missing, unknown or old says nothing: unknown is not lost. */
 export function absorb(attempt: Attempt, observation: ReplicaObservation | undefined, look: Look): Attempt {
   if (attempt.closedAt !== null || observation === undefined || observation.phase === "unknown")
@@ -135,6 +145,7 @@ function absent(attempt: Attempt, look: Look): Attempt {
 /** Gone for certain: asked to go, not there, and no create call of it can still bring it. */
 function mayClose(attempt: Attempt, look: Look): boolean {
   if (attempt.removeAskedAt === null || attempt.absentSince === null) return false;
+  if (attempt.strandedUntil !== null && look.now < attempt.strandedUntil) return false;
   if (look.idempotent || attempt.applyState === "refused") return true;
   if (attempt.applyState === "clear" && attempt.seen) return true;
   return ms(look.now) - ms(attempt.absentSince) >= look.limits.unclearMs;

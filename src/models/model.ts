@@ -121,6 +121,8 @@ export interface Attempt {
   /** The last create call: still out (or its worker died), answered, its answer lost, or refused (nothing was made). */
   readonly applyState: "calling" | "clear" | "unclear" | "refused";
   readonly appliedAt: Date;
+  /** Until then a create call of a worker that lost its claim may still come through; null when none can. */
+  readonly strandedUntil: Date | null;
   /** The provider was seen to have it. */
   readonly seen: boolean;
   /** Since when every look found nothing; null after a look that found it. */

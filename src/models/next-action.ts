@@ -41,6 +41,8 @@ export interface World {
   idempotent(attempt: Attempt): boolean;
 }
 
+/** What starts is asked for again this often: whoever worked at it may have died. */
+const APPLY_AGAIN_MS = 5_000;
 /** A removal that shows nothing for so long after its grace is asked for again. */
 const REMOVE_AGAIN_MS = 30_000;
 
@@ -191,10 +193,15 @@ export function latestHold(windowEndsAt: Date, limits: ModelLimits): Date {
 
 /** After an unclear answer nobody creates until the name has stayed absent long enough; what is there may be asked for again. */
 function applyDue(attempt: Attempt, world: World): boolean {
-  if (world.idempotent(attempt)) return true;
-  if (attempt.applyState === "clear") return attempt.seen && attempt.absentSince === null;
+  const since = (date: Date) => world.now.getTime() - date.getTime();
+  const idempotent = world.idempotent(attempt);
+  if (attempt.applyState === "clear") {
+    const isThere = attempt.seen && attempt.absentSince === null;
+    return (isThere || idempotent) && since(attempt.appliedAt) >= APPLY_AGAIN_MS;
+  }
+  if (idempotent) return attempt.applyState !== "refused";
   if (attempt.applyState === "refused" || attempt.absentSince === null) return false;
-  return world.now.getTime() - attempt.absentSince.getTime() >= world.limits.unclearMs;
+  return since(attempt.absentSince) >= world.limits.unclearMs;
 }
 
 /** Gateways must have heard that it left before its engine stops; a failed one has nothing to wait for. */

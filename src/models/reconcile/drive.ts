@@ -2,7 +2,7 @@
 import { StatusError } from "../../base/status.ts";
 import type { DbCtx } from "../../db/db.ts";
 import type { ReplicaObservation } from "../../providers/driver.ts";
-import { absorb, expire } from "../attempt.ts";
+import { absorb, expire, strand } from "../attempt.ts";
 import type { Attempt } from "../model.ts";
 import { nextActions } from "../next-action.ts";
 import type { ModelsDeps } from "../ports.ts";
@@ -22,7 +22,7 @@ export function takeIn(
   const now = ctx.clock.now();
   for (const attempt of work.attempts.values()) {
     const look = { now, limits: deps.limits, idempotent: isIdempotent(deps, attempt) };
-    put(work, expire(absorb(attempt, seen.get(attempt.name), look), look));
+    put(work, expire(absorb(strand(attempt, look), seen.get(attempt.name), look), look));
   }
   const silent = looked.some((attempt) => (seen.get(attempt.name)?.phase ?? "unknown") === "unknown");
   if (silent) work.notes = { ...work.notes, providerSilent: true };

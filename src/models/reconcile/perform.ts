@@ -97,6 +97,7 @@ function newAttempt(
     engineKeySealed: sealEngineKey(ctx, deps, name),
     applyState: "calling",
     appliedAt: now,
+    strandedUntil: null,
     seen: false,
     absentSince: null,
     phase: "none",
@@ -121,15 +122,9 @@ function newAttempt(
   };
 }
 
-/** Asks again for what is written down. A create that may be the second one is written down as out before it goes out. */
+/** Asks again for what is written down. That the call goes out is written down before it does, as for the first one. */
 async function apply(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt): Promise<void> {
-  if (attempt.seen || isIdempotent(deps, attempt)) return call(ctx, deps, work, attempt);
-  const calling: Attempt = {
-    ...attempt,
-    applyState: "calling",
-    appliedAt: ctx.clock.now(),
-    absentSince: null,
-  };
+  const calling: Attempt = { ...attempt, applyState: "calling", appliedAt: ctx.clock.now() };
   if (!(await commit(ctx, deps, work, async () => ({ attempts: [calling] })))) return;
   await call(ctx, deps, work, calling);
 }
@@ -147,15 +142,18 @@ async function call(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt):
     (thrown: unknown) => StatusError.from(thrown),
   );
   deps.steps.reach("reconcile.applied");
-  if (!refusal) {
-    if (attempt.applyState !== "clear")
-      put(work, { ...attempt, applyState: "clear", appliedAt: ctx.clock.now() });
-    return;
-  }
+  const now = ctx.clock.now();
+  if (!refusal) return put(work, { ...attempt, applyState: "clear", appliedAt: now });
   ctx.log.warn({ err: refusal, replica: attempt.name, modelId: work.model.id }, "apply failed");
   if (!isUnclear(refusal)) return refuse(ctx, deps, work, attempt, refusal);
   work.notes = { ...work.notes, providerSilent: true };
-  if (!attempt.seen) put(work, { ...attempt, applyState: "unclear", absentSince: null });
+  // What was seen is there once, whatever became of this call.
+  put(
+    work,
+    attempt.seen
+      ? { ...attempt, applyState: "clear" }
+      : { ...attempt, applyState: "unclear", absentSince: null },
+  );
 }
 
 async function refuse(
@@ -170,7 +168,7 @@ async function refuse(
     message: refusal.message,
     retryable: isRetryable(refusal),
   });
-  const refused: Attempt = attempt.seen ? attempt : { ...attempt, applyState: "refused" };
+  const refused: Attempt = { ...attempt, applyState: attempt.seen ? "clear" : "refused" };
   put(work, fail(refused, failure, { now: ctx.clock.now(), limits: deps.limits }));
 }
 

@@ -9,7 +9,7 @@ import type { Attempt, Model, NewEvent } from "../model.ts";
 import { nextCheckAt, type World } from "../next-action.ts";
 import type { ModelsDeps } from "../ports.ts";
 import { canReach } from "../states.ts";
-import { type AttemptOrigin, insertAttempt, updateAttempt } from "../store/attempts.ts";
+import { type AttemptOrigin, insertAttempt, settleCall, updateAttempt } from "../store/attempts.ts";
 import { insertEvents, pruneEvents } from "../store/events.ts";
 import { updateState } from "../store/models.ts";
 import { claimOf, lockClaim, release } from "../store/queue.ts";
@@ -120,11 +120,20 @@ export async function finish(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<
   const { limits } = deps;
   const now = ctx.clock.now();
   if (isChanged(ctx, deps, work)) await commit(ctx, deps, work);
+  if (work.lost) await settleCalls(ctx, work);
   const next = work.lost ? now : nextCheckAt(worldOf(deps, work, now));
   const soon = work.notes.providerSilent && next ? later(next, now.getTime() + limits.pollMaxMs) : next;
   await release(ctx, claimOf(work.model), soon);
   deps.steps.reach("reconcile.saved");
   return soon;
+}
+
+/** A call that has ended must not be taken for one that is still out, also where a newer wish forbids to write the rest. */
+async function settleCalls(ctx: DbCtx, work: Work): Promise<void> {
+  for (const { name, applyState } of work.attempts.values()) {
+    if (applyState === "calling" || work.saved.attempts.get(name)?.applyState !== "calling") continue;
+    await settleCall(ctx, { name, epoch: work.model.claimEpoch, applyState });
+  }
 }
 
 function later(date: Date, atLeast: number): Date {

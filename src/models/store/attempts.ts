@@ -52,6 +52,25 @@ export async function updateAttempt(tx: TxCtx, attempt: Attempt, latestOfSlot: b
     .execute();
 }
 
+/**
+ * Says that a create call is no longer out, where nothing else of the pass may be written because a newer wish came. Only under
+ * the claim that made the call.
+ */
+export async function settleCall(
+  ctx: DbCtx,
+  input: { readonly name: string; readonly epoch: bigint; readonly applyState: Attempt["applyState"] },
+): Promise<void> {
+  await tables(ctx.db)
+    .updateTable("model_attempt")
+    .from("model")
+    .set({ apply_state: input.applyState })
+    .where("model_attempt.name", "=", input.name)
+    .where("model_attempt.apply_state", "=", "calling")
+    .whereRef("model.id", "=", "model_attempt.model_id")
+    .where("model.claim_epoch", "=", input.epoch)
+    .execute();
+}
+
 /** Which of these machines are owned: an open attempt stands for them. */
 export async function selectOwnedNames(ctx: DbCtx, names: readonly string[]): Promise<ReadonlySet<string>> {
   if (names.length === 0) return new Set();

@@ -86,6 +86,7 @@ export interface AttemptTable {
   engine_key_sealed: Buffer;
   apply_state: Attempt["applyState"];
   applied_at: Date;
+  stranded_until: Date | null;
   seen: boolean;
   absent_since: Date | null;
   phase: Attempt["phase"];
@@ -264,6 +265,7 @@ export function attemptOf(row: Selectable<AttemptTable>): Attempt {
     engineKeySealed: row.engine_key_sealed,
     applyState: row.apply_state,
     appliedAt: row.applied_at,
+    strandedUntil: row.stranded_until,
     seen: row.seen,
     absentSince: row.absent_since,
     phase: row.phase,
@@ -303,6 +305,7 @@ export function attemptColumns(attempt: Attempt) {
   return {
     apply_state: attempt.applyState,
     applied_at: attempt.appliedAt,
+    stranded_until: attempt.strandedUntil,
     seen: attempt.seen,
     absent_since: attempt.absentSince,
     phase: attempt.phase,

@@ -68,6 +68,7 @@ export function anAttempt(change: Partial<Attempt> = {}): Attempt {
     engineKeySealed: Buffer.alloc(0),
     applyState: "clear",
     appliedAt: T0,
+    strandedUntil: null,
     seen: false,
     absentSince: null,
     phase: "none",

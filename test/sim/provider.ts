@@ -12,7 +12,7 @@ export interface Machine {
   readonly bornMs: number;
   readonly visibleMs: number;
   readonly loadingMs: number;
-  readonly upMs: number;
+  upMs: number;
   /** When its engine ends by itself; null for never. */
   diesMs: number | null;
   /** When it is taken away; null while nobody asked. */

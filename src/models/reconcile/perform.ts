@@ -1,10 +1,10 @@
 /** Performs one action of a model: each is one call outside or one transaction, with the row saying so before and after. */
 import { StatusError } from "../../base/status.ts";
-import type { DbCtx } from "../../db/db.ts";
+import type { DbCtx, TxCtx } from "../../db/db.ts";
 import { replicaName } from "../../providers/replica-name.ts";
 import { absorbProbe, fail, failureOf, type Look, type ProbeOutcome, stop } from "../attempt.ts";
 import type { Attempt, Model } from "../model.ts";
-import type { Action } from "../next-action.ts";
+import { type Action, latestHold } from "../next-action.ts";
 import type { GpuPrice, ModelsDeps, SlotTime, WindowInput } from "../ports.ts";
 import { conditionReasonOf, isCapacityReason } from "../reasons.ts";
 import { openEngineKey, sealEngineKey, servingOf } from "../secrets.ts";
@@ -258,12 +258,26 @@ async function becomeReady(
   await orMoneyShort(ctx, deps, work, () =>
     commit(ctx, deps, work, async (tx) => {
       await deps.billing.ensureWindowHeld(tx, windowOf(deps, work.model, attempt.slot, price, at));
-      const time = await meterOne(tx, deps, work.model, attempt.slot, at);
+      const opened = await meterOne(tx, deps, work.model, attempt.slot, at);
       deps.steps.reach("reconcile.window-opened");
+      const time = await coverDrain(tx, deps, work.model, { opened, slot: attempt.slot, price, at });
       const ready = { ...attempt, readyAt: at, routed: true, ...windowFields(time) };
       return { attempts: [ready, ...former.map((old) => stop(old, at, deps.limits.drainMaxMs))] };
     }),
   );
+}
+
+/** A window that ends too soon to drain in it (it was opened by an earlier replica) is no ground to serve on: the next is held too. */
+async function coverDrain(
+  tx: TxCtx,
+  deps: ModelsDeps,
+  model: Model,
+  input: { opened: SlotTime | undefined; slot: number; price: GpuPrice; at: Date },
+): Promise<SlotTime | undefined> {
+  const { opened, slot, price, at } = input;
+  if (!opened?.windowEndsAt || opened.nextHeld || at < latestHold(opened.windowEndsAt, deps.limits))
+    return opened;
+  return deps.billing.holdNextWindow(tx, { deploymentId: model.deploymentId, slot, price, now: at });
 }
 
 async function meter(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt, at: Date): Promise<void> {
@@ -280,7 +294,7 @@ async function meter(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt,
 }
 
 async function meterOne(
-  tx: Parameters<ModelsDeps["billing"]["meterProbes"]>[0],
+  tx: TxCtx,
   deps: ModelsDeps,
   model: Model,
   slot: number,
@@ -350,12 +364,7 @@ function stopped(work: Work, now: Date, graceMs: number): readonly Attempt[] {
     .map((attempt) => stop(attempt, now, graceMs));
 }
 
-async function endSlots(
-  tx: Parameters<ModelsDeps["billing"]["endSlot"]>[0],
-  deps: ModelsDeps,
-  work: Work,
-  at: Date,
-): Promise<void> {
+async function endSlots(tx: TxCtx, deps: ModelsDeps, work: Work, at: Date): Promise<void> {
   const slots = new Set([...work.attempts.values()].map((attempt) => attempt.slot));
   for (let slot = 0; slot < work.model.replicas; slot++) slots.add(slot);
   for (const slot of slots) {

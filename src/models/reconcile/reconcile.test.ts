@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sql } from "kysely";
-import { modelFixture } from "../../../test/support/models.ts";
+import { modelFixture, NANOS_PER_HOUR } from "../../../test/support/models.ts";
 import { StatusError } from "../../base/status.ts";
 import { STEPS, type Step, type Steps } from "../../base/steps.ts";
 import type { Driver } from "../../providers/driver.ts";
 import { deleteModel } from "../delete-model.ts";
+import { holdLeadMs, LIMITS } from "../limits.ts";
 import { pauseModel } from "../pause-model.ts";
 import type { ModelsDeps } from "../ports.ts";
 import { loadRoutes } from "../routes.ts";
@@ -74,7 +75,7 @@ test("the route opens with the name, key hash and engine key of the replica, by 
 for (const step of STEPS.filter((name) => name.startsWith("reconcile."))) {
   test(`a worker that dies at ${step} leaves one machine, one clock and a model that goes on`, async (t) => {
     const f = await modelFixture(t, {
-      deps: { limits: { ...(await import("../limits.ts")).LIMITS, windowMs: 200_000 } },
+      deps: { limits: { ...LIMITS, windowMs: 200_000 } },
     });
     const { model } = await f.deploy();
     const dying = { ...f.deps, steps: dyingAt(step) };
@@ -269,4 +270,24 @@ test("many workers at once: each model is worked on by one of them", async (t) =
   }
   for (const { model } of models) assert.equal((await f.view(model.id)).model.status, "RUNNING");
   assert.equal(f.local.machines.length, names.length);
+});
+
+test("a replica that gets ready when its slot's window is about to end serves only if the next one is paid for", async (t) => {
+  const f = await modelFixture(t, { creditNanos: NANOS_PER_HOUR / 4n });
+  const { model } = await f.deploy();
+  const ready = await f.until(model.id, "RUNNING");
+  const endMs = ready.model.statusSince.getTime() + LIMITS.windowMs;
+  const [machine] = f.local.alive();
+  assert.ok(machine);
+  machine.diesMs = endMs - holdLeadMs(LIMITS) - LIMITS.holdAheadMs - 60_000;
+  await f.until(model.id, "PENDING");
+  await f.until(model.id, "PROVISIONING");
+  const [second] = f.local.alive();
+  assert.ok(second);
+  second.upMs = endMs - 30_000;
+  const failed = await f.until(model.id, "FAILED");
+  assert.equal(failed.model.condition.reason, "BALANCE_TOO_LOW");
+  assert.equal(await f.heldNanos(), 0n);
+  const { rows } = await sql<{ ms: bigint }>`select unfunded_ms as ms from gpu_slot`.execute(f.ctx.db);
+  assert.equal(rows[0]?.ms, 0n);
 });

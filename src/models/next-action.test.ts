@@ -75,6 +75,11 @@ test("a replica that serves while no window is open is paid for at once, or stop
   assert.deepEqual(hold, { kind: "hold-next", name: aRoutedAttempt().name, latest: at(7_000) });
 });
 
+test("money is asked for whatever the provider says of a replica that answers", () => {
+  const latest = LIMITS.windowMs - holdLeadMs(LIMITS);
+  assert.deepEqual(kinds(actions([aRoutedAttempt({ phase: "loading" })], latest)), ["hold-next", "probe"]);
+});
+
 test("looking again never misses the last moment for money", () => {
   const latest = LIMITS.windowMs - holdLeadMs(LIMITS);
   for (let ms = 0; ms < latest; ms += 7_777) {

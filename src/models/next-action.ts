@@ -170,9 +170,8 @@ function upkeep(world: World): readonly Action[] {
     .filter((attempt) => attempt.stoppedAt === null && attempt.slot < world.model.replicas)
     .flatMap((attempt): readonly Action[] => {
       const { name } = attempt;
-      if (attempt.phase === "up" && attempt.address)
-        return [...holdNext(attempt, world), { kind: "probe", name }];
-      if (attempt.readyAt !== null && attempt.address) return [{ kind: "probe", name }];
+      const answers = attempt.phase === "up" || attempt.readyAt !== null;
+      if (answers && attempt.address) return [...holdNext(attempt, world), { kind: "probe", name }];
       return applyDue(attempt, world) ? [{ kind: "apply", name }] : [];
     });
 }

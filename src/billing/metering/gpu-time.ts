@@ -33,8 +33,9 @@ export interface WindowInput extends SlotKey {
  */
 export async function ensureWindowHeld(tx: TxCtx, input: WindowInput): Promise<SlotTime> {
   const slot = await slotFor(tx, input);
-  if (slot.state === "open" && slot.windowEndsAt !== null && slot.windowEndsAt > input.now)
-    return slotTimeOf(slot);
+  // One that ended with the next one held is left to the next probe, which knows how its time splits over the two.
+  const lasts = slot.windowEndsAt !== null && slot.windowEndsAt > input.now;
+  if (slot.state === "open" && (lasts || slot.nextWindowId !== null)) return slotTimeOf(slot);
   const windows = await selectWindows(tx, [slot]);
   const ended = await closeEnded(tx, slot, windows);
   const kept = ended.windowId !== null && fits(ended, windows.get(ended.windowId), input);
@@ -43,12 +44,10 @@ export async function ensureWindowHeld(tx: TxCtx, input: WindowInput): Promise<S
   return slotTimeOf(held);
 }
 
-/** Captures the window that is over; the one that was held to follow it is the current one then. */
+/** Captures the window that is over and that none follows. */
 async function closeEnded(tx: TxCtx, slot: Slot, windows: ReadonlyMap<string, GpuWindow>): Promise<Slot> {
   if (slot.state !== "open" || slot.windowEndsAt === null) return slot;
-  const closed = await captureOpen(tx, slot, windows, slot.windowEndsAt);
-  if (closed.nextWindowId === null) return closed;
-  return { ...closed, state: "held", windowId: closed.nextWindowId, nextWindowId: null };
+  return captureOpen(tx, slot, windows, slot.windowEndsAt);
 }
 
 function fits(slot: Slot, window: GpuWindow | undefined, input: WindowInput): boolean {

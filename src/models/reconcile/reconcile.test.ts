@@ -10,6 +10,7 @@ import { holdLeadMs, LIMITS } from "../limits.ts";
 import { pauseModel } from "../pause-model.ts";
 import type { ModelsDeps } from "../ports.ts";
 import { loadRoutes } from "../routes.ts";
+import { updateModel } from "../update-model.ts";
 import { reconcileDue } from "./reconcile-due.ts";
 
 type Fixture = Awaited<ReturnType<typeof modelFixture>>;
@@ -290,4 +291,23 @@ test("a replica that gets ready when its slot's window is about to end serves on
   assert.equal(await f.heldNanos(), 0n);
   const { rows } = await sql<{ ms: bigint }>`select unfunded_ms as ms from gpu_slot`.execute(f.ctx.db);
   assert.equal(rows[0]?.ms, 0n);
+});
+
+test("a new generation that starts just after a window's end takes no served time out of the books", async (t) => {
+  const f = await modelFixture(t);
+  const { model } = await f.deploy();
+  const ready = await f.until(model.id, "RUNNING");
+  const endMs = ready.model.statusSince.getTime() + LIMITS.windowMs;
+  const input = { principal: f.owner, modelId: model.id };
+  while (f.clock.now().getTime() < endMs - 500) await f.live(100);
+  f.clock.advance(1_000);
+  const change = { description: undefined, replicas: undefined, modelSpec: { contextTokens: 64 } };
+  await updateModel(f.ctx, f.deps, { ...input, ...change });
+  await f.live(180_000);
+  assert.equal((await f.view(model.id)).model.condition.reason, "READY");
+  await pauseModel(f.ctx, f.deps, input);
+  const { rows } = await sql<{ ms: bigint; unfunded: bigint }>`
+    select closed_ms as ms, unfunded_ms as unfunded from gpu_slot`.execute(f.ctx.db);
+  const ranMs = BigInt(f.clock.now().getTime() - ready.model.statusSince.getTime());
+  assert.deepEqual(rows, [{ ms: ranMs, unfunded: 0n }]);
 });

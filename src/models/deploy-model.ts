@@ -20,6 +20,7 @@ import { newApiKey, sealApiKey, sealHfToken } from "./secrets.ts";
 import { insertEvents } from "./store/events.ts";
 import { insertModel } from "./store/models.ts";
 import { endpointOf } from "./view.ts";
+import { windowOf } from "./windows.ts";
 
 /** The served name's last part is 8 hex of a random id: a second draw is rare, a third never happens. */
 const DRAWS_MAX = 3;
@@ -92,16 +93,7 @@ export async function holdFirstWindows(
   price: Possible["price"],
 ): Promise<void> {
   for (let slot = 0; slot < model.replicas; slot++) {
-    await deps.billing.ensureWindowHeld(tx, {
-      modelId: model.id,
-      deploymentId: model.deploymentId,
-      userId: model.userId,
-      slot,
-      price,
-      gpuCount: model.place.gpuCount,
-      windowMs: deps.limits.windowMs,
-      now: tx.clock.now(),
-    });
+    await deps.billing.ensureWindowHeld(tx, windowOf(deps, model, slot, price, tx.clock.now()));
   }
 }
 

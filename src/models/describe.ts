@@ -176,8 +176,9 @@ function tellLeaving({ model, attempts, now, limits }: Scene): Told {
       "A machine is not gone yet, past the deadline: its provider does not take it away or can't be reached.";
     return { reason: "PROVIDER_UNREACHABLE", message, deadline };
   }
-  if (model.desiredReason === "BALANCE_TOO_LOW" && model.desired === "PAUSED") {
-    return { reason: "BALANCE_TOO_LOW", message: pausedMessage("BALANCE_TOO_LOW"), deadline };
+  const { desired, desiredReason } = model;
+  if (desired === "PAUSED" && (desiredReason === "BALANCE_TOO_LOW" || desiredReason === "PRICE_MISSING")) {
+    return { reason: desiredReason, message: pausedMessage(desiredReason), deadline };
   }
   const drains = attempts.some(
     (attempt) => stageOf(attempt) === "leaving" && attempt.failure === null && attempt.unroutedAt !== null,
@@ -188,6 +189,7 @@ function tellLeaving({ model, attempts, now, limits }: Scene): Told {
 
 function pausedMessage(reason: ConditionReason): string {
   if (reason === "BALANCE_TOO_LOW") return "The balance can't pay for the next window of GPU time.";
+  if (reason === "PRICE_MISSING") return "The place has no price any more.";
   if (reason === "PAUSED_BY_ADMIN") return "An administrator paused it.";
   return "Its owner paused it.";
 }

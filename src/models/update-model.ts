@@ -9,6 +9,7 @@ import { tooLarge } from "./place.ts";
 import type { ModelsDeps } from "./ports.ts";
 import { costOf, moneyOf } from "./preflight.ts";
 import type { ModelWithSpec } from "./store/models.ts";
+import { priceOf, windowOf } from "./windows.ts";
 import { type Found, findForWish, stopSlots, type WishInput, wish } from "./wish.ts";
 
 export interface UpdateInput extends WishInput {
@@ -109,23 +110,9 @@ async function scale(tx: TxCtx, deps: ModelsDeps, found: Found, model: Model): P
   if (model.desired !== "RUNNING" || model.gaveUp) return [];
   const price = model.replicas > found.model.replicas ? await priceOf(tx, deps, model) : undefined;
   for (let slot = found.model.replicas; price && slot < model.replicas; slot++) {
-    await deps.billing.ensureWindowHeld(tx, {
-      modelId: model.id,
-      deploymentId: model.deploymentId,
-      userId: model.userId,
-      slot,
-      price,
-      gpuCount: model.place.gpuCount,
-      windowMs: deps.limits.windowMs,
-      now: tx.clock.now(),
-    });
+    await deps.billing.ensureWindowHeld(tx, windowOf(deps, model, slot, price, tx.clock.now()));
   }
   return stopSlots(tx, deps, found, (slot) => slot >= model.replicas);
-}
-
-function priceOf(ctx: DbCtx, deps: ModelsDeps, { place }: Model) {
-  const { provider, region, gpuType } = place;
-  return deps.billing.gpuPrice(ctx, { provider, region, gpuType, at: ctx.clock.now() });
 }
 
 function logOf(input: UpdateInput, found: Found, newSpec: boolean): string {

@@ -52,6 +52,15 @@ export function driverOf(deps: ModelsDeps, name: string): Driver | undefined {
   return deps.drivers.find((driver) => driver.name === name);
 }
 
+/** The refusal of a place that its operator took out of the configuration. */
+export function placeGone(driver: string): StatusError {
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "PLACE_UNAVAILABLE",
+    message: `The place ${driver} is not configured any more.`,
+  });
+}
+
 /** Looks at many attempts with one call a driver. What could not be looked at is missing from the answer: unknown, not lost. */
 export async function observeAll(
   ctx: BaseCtx,

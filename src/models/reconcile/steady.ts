@@ -11,7 +11,8 @@ import { updateAttempt } from "../store/attempts.ts";
 import { claimOf, release, releaseBatch } from "../store/queue.ts";
 import { drive } from "./drive.ts";
 import { eachLimited } from "./each-limited.ts";
-import { ask, windowFields } from "./perform.ts";
+import { windowFields } from "./pay.ts";
+import { ask } from "./serve-attempt.ts";
 import { isChanged, mayAct, type Work, worldOf } from "./work.ts";
 
 /** True when the model runs, nothing about it changed, and all it needs is completions. */

@@ -1,0 +1,25 @@
+/** What a model's place costs now, and the window of GPU time that one of its slots needs. */
+import type { DbCtx } from "../db/db.ts";
+import type { Model } from "./model.ts";
+import type { GpuPrice, ModelsDeps, WindowInput } from "./ports.ts";
+
+export function priceOf(
+  ctx: DbCtx,
+  deps: Pick<ModelsDeps, "billing">,
+  { place }: Pick<Model, "place">,
+): Promise<GpuPrice | undefined> {
+  const { provider, region, gpuType } = place;
+  return deps.billing.gpuPrice(ctx, { provider, region, gpuType, at: ctx.clock.now() });
+}
+
+export function windowOf(
+  deps: Pick<ModelsDeps, "limits">,
+  model: Model,
+  slot: number,
+  price: GpuPrice,
+  now: Date,
+): WindowInput {
+  const { id: modelId, deploymentId, userId, place } = model;
+  const { windowMs } = deps.limits;
+  return { modelId, deploymentId, userId, slot, price, gpuCount: place.gpuCount, windowMs, now };
+}

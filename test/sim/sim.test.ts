@@ -47,7 +47,7 @@ async function history(t: TestContext, seed: number): Promise<void> {
       throw new Error(`seed ${seed}, step ${step}: ${String(error)}`, { cause: error });
     }
   }
-  world.faults.on = false;
+  stopFaults(world);
   await rest(world, watch.check);
   const restful = ["RUNNING", "PAUSED", "FAILED", "DELETED"];
   for (const model of await readModels(world)) {
@@ -61,6 +61,15 @@ async function history(t: TestContext, seed: number): Promise<void> {
   t.diagnostic(
     `machines ${world.providers.map((one) => one.machines.length).join("+")}; crashes: ${crashed}`,
   );
+}
+
+/** From now on nothing fails, and machines that would have died live on. */
+function stopFaults(world: SimWorld): void {
+  world.faults.on = false;
+  const now = world.clock.now().getTime();
+  for (const machine of world.providers.flatMap((provider) => provider.machines)) {
+    if (machine.diesMs !== null && machine.diesMs > now) machine.diesMs = null;
+  }
 }
 
 async function prepare(t: TestContext, seed: number): Promise<SimWorld> {

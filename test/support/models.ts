@@ -1,6 +1,5 @@
 /** Models on a real database with a simulated provider that does as it is told, and time that tests move. */
 import { silentLog } from "../../src/base/log.ts";
-import { systemRandom } from "../../src/base/random.ts";
 import { secretBox } from "../../src/base/seal.ts";
 import { noSteps } from "../../src/base/steps.ts";
 import * as billing from "../../src/billing/index.ts";
@@ -18,7 +17,7 @@ import {
   type ModelView,
   reconcileDue,
 } from "../../src/models/index.ts";
-import { chanceOf, type VirtualClock, virtualClock } from "../sim/chance.ts";
+import { chanceOf, seededRandom, type VirtualClock, virtualClock } from "../sim/chance.ts";
 import { type SimProvider, simProvider } from "../sim/provider.ts";
 import { simEngine, simProbe, WEIGHTS } from "../sim/world.ts";
 import { type Cleanup, testDatabase } from "./postgres.ts";
@@ -54,7 +53,7 @@ export async function modelFixture(
 ): Promise<ModelFixture> {
   const { db } = await testDatabase(t);
   const clock = virtualClock(new Date("2030-01-01T00:00:00Z"));
-  const ctx: DbCtx = { db, clock, random: systemRandom, log: silentLog };
+  const ctx: DbCtx = { db, clock, random: seededRandom(1), log: silentLog };
   const chance = chanceOf(1);
   const faults = { on: false };
   const local = simProvider({

@@ -33,6 +33,7 @@ test("an accepted model is PENDING with its reason, key, endpoint and served nam
   assert.equal(await f.heldNanos(), 2n * QUARTER_HOUR_HOLD);
   const kept = await f.view(view.model.id);
   assert.deepEqual(kept.model, view.model);
+  assert.deepEqual(kept.events, view.events);
   assert.equal(kept.apiKey, view.apiKey);
 });
 

@@ -65,21 +65,15 @@ async function accept(
   const model = newModel(ctx, deps, verdict, chosen);
   const spec = newSpec(deps, model.id, verdict, chosen, apiKey);
   const event = { type: "CREATED", log: model.condition.message } as const;
-  const shown = {
-    id: 0n,
-    createdAt: model.createdAt,
-    ...event,
-    status: model.status,
-    reason: model.condition.reason,
-  };
-  const view: ModelView = { model, spec, events: [shown], apiKey, endpoint: endpointOf(deps, model.id) };
-  await withTransaction(ctx, async (tx) => {
+  const view = await withTransaction(ctx, async (tx) => {
     await insertModel(tx, { model, spec });
-    await insertEvents(tx, model, [event], model.createdAt);
+    const events = await insertEvents(tx, model, [event], model.createdAt);
     await holdFirstWindows(tx, deps, model, chosen.price);
-    await hooks?.completeIn(tx, view);
+    const made: ModelView = { model, spec, events, apiKey, endpoint: endpointOf(deps, model.id) };
+    await hooks?.completeIn(tx, made);
     await notify(tx, MODELS_CHANNEL, model.id);
     deps.steps.reach("deploy.before-commit");
+    return made;
   });
   deps.steps.reach("deploy.committed");
   return view;

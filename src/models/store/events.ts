@@ -4,14 +4,15 @@ import type { DbCtx, TxCtx } from "../../db/db.ts";
 import { EVENTS_KEPT, type Model, type ModelEvent, type NewEvent } from "../model.ts";
 import { eventOf, tables } from "./tables.ts";
 
+/** Returns them as they were written. */
 export async function insertEvents(
   tx: TxCtx,
   model: Pick<Model, "id" | "status" | "condition">,
   events: readonly NewEvent[],
   now: Date,
-): Promise<void> {
-  if (events.length === 0) return;
-  await tables(tx.db)
+): Promise<readonly ModelEvent[]> {
+  if (events.length === 0) return [];
+  const rows = await tables(tx.db)
     .insertInto("model_event")
     .values(
       events.map((event) => ({
@@ -23,7 +24,9 @@ export async function insertEvents(
         reason: model.condition.reason,
       })),
     )
+    .returningAll()
     .execute();
+  return rows.map(eventOf);
 }
 
 /** Forgets what is older than the newest that are kept. */

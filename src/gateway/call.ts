@@ -11,7 +11,7 @@ import { refused } from "./openai-error.ts";
 import type { Parts } from "./parts.ts";
 import type { GatewayUsage } from "./ports.ts";
 import { type Prompt, promptOf } from "./prefix.ts";
-import { answerError, type Ending, Relay, type RelayOwner, unreachable } from "./relay.ts";
+import { answerError, type Ending, Relay, type RelayOwner, unreachable, type Verdict } from "./relay.ts";
 import type { Chosen } from "./replicas.ts";
 import type { Written } from "./usage-log/usage-log.ts";
 
@@ -206,9 +206,9 @@ class Call implements RelayOwner {
     return more;
   }
 
-  over(relay: Relay, well: boolean): void {
+  over(relay: Relay, verdict: Verdict): void {
     this.#parts.relays.delete(relay);
-    if (this.#chosen) this.#parts.replicas.ended(this.#chosen, well);
+    if (this.#chosen) this.#parts.replicas.ended(this.#chosen, verdict);
   }
 
   /** Where the engine told no usage of an answer that cost something, the books take an estimate, and say so. */
@@ -217,9 +217,10 @@ class Call implements RelayOwner {
     else void this.#estimate(ending).then((estimated) => this.#finish(estimated, true, relay));
   }
 
-  #isCounted({ usage, outcome, events }: Ending): boolean {
+  #isCounted({ usage, outcome, events, reached }: Ending): boolean {
     return (
       usage !== undefined ||
+      !reached ||
       outcome === "rejected" ||
       !SURFACES[this.#request.surface].generates ||
       (events === 0 && outcome !== "client_gone")
@@ -235,7 +236,13 @@ class Call implements RelayOwner {
   }
 
   #unreachable(): void {
-    const ending: Ending = { outcome: "upstream_error", usage: undefined, events: 0, ttftMs: null };
+    const ending: Ending = {
+      outcome: "upstream_error",
+      usage: undefined,
+      events: 0,
+      reached: false,
+      ttftMs: null,
+    };
     this.#finish(ending, false, { written: () => answerError(this.response, unreachable(), this.requestId) });
   }
 

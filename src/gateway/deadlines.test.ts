@@ -1,9 +1,16 @@
 import assert from "node:assert/strict";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { test } from "node:test";
-import { chunk, STREAM_HEAD, wordEvent } from "../../test/support/gateway/fault-replica.ts";
-import { chat, oneModel, until } from "../../test/support/gateway/gateway.ts";
+import {
+  answerJson,
+  chunk,
+  faultReplica,
+  STREAM_HEAD,
+  wordEvent,
+} from "../../test/support/gateway/fault-replica.ts";
+import { BELOW, chat, oneModel, SERVED_NAME, until } from "../../test/support/gateway/gateway.ts";
 import { ManualClock } from "../../test/support/gateway/manual-clock.ts";
+import { rawPost } from "../../test/support/gateway/raw-client.ts";
 
 async function codeOf(response: Promise<Response>): Promise<[number, string]> {
   const answer = await response;
@@ -64,6 +71,68 @@ test("a replica whose connection does not open gives way within the connect dead
   await clock.advance(2_500);
   assert.deepEqual(await answer, [503, "model_not_ready"]);
   close();
+});
+
+test("a request that no engine saw costs nothing, however its client left", async (t) => {
+  const clock = new ManualClock();
+  const on = await oneModel(t, { clock, limits: { connectMs: 60_000 } });
+  const { host, port } = await deafListener(t);
+  const [route] = on.control.routes;
+  assert.ok(route);
+  on.control.routes = [{ ...route, replicas: [{ replicaId: "deaf", host, port, engineKey: "k" }] }];
+  const stop = new AbortController();
+  const answer = chat(on, { stream: true }, { signal: stop.signal });
+  await until(() => on.gateway.counts().active === 1);
+  stop.abort();
+  await assert.rejects(answer);
+  for (let i = 0; i < 2; i++) await (await fetch(`${on.url}/health`)).text();
+  await clock.advance(1_200);
+  await until(() => on.gateway.counts().finished === 1);
+  await clock.advance(300);
+  const [record] = await on.shipped(1);
+  assert.deepEqual([record?.outcome, record?.promptTokens, record?.estimated], ["client_gone", 0, false]);
+});
+
+test("clients that do not read their answers don't turn a replica out", async (t) => {
+  const clock = new ManualClock();
+  const on = await oneModel(t, { clock, limits: { idleMs: 5_000, hangUpMs: 100 } });
+  const other = await faultReplica(t);
+  const [route] = on.control.routes;
+  assert.ok(route);
+  on.control.routes = [{ ...route, replicas: [on.replica.route, other.route] }];
+  const flood = chunk(wordEvent("x".repeat(60_000)));
+  let pours = 0;
+  on.replica.behave = (_asked, socket) => {
+    socket.write(STREAM_HEAD);
+    const pour = () => {
+      while (socket.writable && socket.write(flood)) pours++;
+    };
+    socket.on("drain", pour);
+    pour();
+  };
+  const body = JSON.stringify({ model: SERVED_NAME, messages: [], stream: true });
+  const sockets: Socket[] = [];
+  while (on.replica.asked.length < 4) {
+    const all = on.replica.asked.length + other.asked.length;
+    const socket = connect({ host: "127.0.0.1", port: on.port }).on("error", () => {});
+    socket.pause();
+    socket.write(rawPost(`${BELOW}/v1/chat/completions`, body));
+    sockets.push(socket);
+    await until(() => on.replica.asked.length + other.asked.length > all);
+    // What the load-aware choice would avoid is asked for by making the other one look as busy.
+    if (other.asked.length > 0) other.behave = () => {};
+  }
+  for (let before = -1; before !== pours; ) {
+    before = pours; // until all buffers on the way are full
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await clock.advance(5_500);
+  for (const socket of sockets) socket.destroy();
+  await clock.advance(500);
+  for (const one of [on.replica, other]) one.behave = answerJson();
+  const before = on.replica.asked.length;
+  for (let i = 0; i < 6; i++) await (await chat(on)).text();
+  assert.ok(on.replica.asked.length > before, "it still serves");
 });
 
 /** An address where connecting neither succeeds nor fails: a listener with a full queue. */

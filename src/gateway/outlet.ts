@@ -18,6 +18,8 @@ export class Outlet {
   #source: Source | undefined;
   /** The client is not there any more: what is written goes nowhere. */
   gone = false;
+  /** The client does not keep up, and the replica is held back for it. */
+  isFull = false;
 
   constructor(response: ServerResponse, headers: Readonly<Record<string, string>>) {
     this.#response = response;
@@ -56,8 +58,12 @@ export class Outlet {
 
   write(bytes: Buffer): void {
     if (this.gone || this.#response.write(bytes)) return;
+    this.isFull = true;
     this.#source?.pause();
-    this.#response.once("drain", () => this.#source?.resume());
+    this.#response.once("drain", () => {
+      this.isFull = false;
+      this.#source?.resume();
+    });
   }
 
   end(bytes: Buffer | undefined): void {

@@ -24,8 +24,13 @@ export interface Ending {
   readonly usage: Usage | undefined;
   /** Events that were read, for the estimate where the engine told nothing. */
   readonly events: number;
+  /** An engine may have seen the request. */
+  readonly reached: boolean;
   readonly ttftMs: number | null;
 }
+
+/** What an exchange says of its replica; a client that went away early says nothing. */
+export type Verdict = "well" | "failed" | "unknown";
 
 /** Whose request it is, and who keeps its books. */
 export interface RelayOwner {
@@ -46,7 +51,7 @@ export interface RelayOwner {
   /** The replica did not take the request: another may be tried. True when the owner takes it from here. */
   retry(): boolean;
   /** The relay is over, for the books of what is running. */
-  over(relay: Relay, well: boolean): void;
+  over(relay: Relay, verdict: Verdict): void;
 }
 
 export class Relay implements Exchange, Written {
@@ -62,7 +67,8 @@ export class Relay implements Exchange, Written {
   #firstByteAt: number | undefined;
   #gone: { readonly at: number; readonly events: number } | undefined;
   #over = false;
-  #well = false;
+  #reached = true;
+  #verdict: Verdict = "unknown";
   /** What is told instead of the rest of the answer. */
   #failure: StatusError | undefined;
 
@@ -102,22 +108,23 @@ export class Relay implements Exchange, Written {
     const status = this.#head?.status ?? 502;
     if (status === 503 && !this.#gone && this.#owner.retry()) {
       this.#over = true;
-      this.#owner.over(this, true); // it answered: leaving is not failing
+      this.#owner.over(this, "well"); // it answered: leaving is not failing
       return;
     }
     // The key between us and the engine is our business: the client's own was good.
-    if (status === 401 || status === 403) this.#fail(engineFailed());
-    else this.#end(this.#gone ? "client_gone" : outcomeOf(status), status < 500);
+    if (status === 401 || status === 403) this.#fail(engineFailed(), "failed");
+    else this.#end(this.#gone ? "client_gone" : outcomeOf(status), status < 500 ? "well" : "failed");
   }
 
   onFailure(error: Error): void {
     if (this.#over) return;
-    if (error instanceof NotSentError && !this.#gone && this.#owner.retry()) {
+    this.#reached = !(error instanceof NotSentError);
+    if (!this.#reached && !this.#gone && this.#owner.retry()) {
       this.#over = true;
-      this.#owner.over(this, false);
+      this.#owner.over(this, "failed");
       return;
     }
-    this.#fail(error instanceof NotSentError ? unreachable() : engineFailed());
+    this.#fail(this.#reached ? engineFailed() : unreachable(), "failed");
   }
 
   /** The client went away: what the engine still tells within a moment is taken for the books. */
@@ -138,15 +145,15 @@ export class Relay implements Exchange, Written {
       this.onFailure(new NotSentError("connect took too long"));
     } else if (now >= deadlineAt || now - this.#lastByteAt >= this.#silenceMs()) {
       this.#sent?.abort();
-      this.#fail(
-        refused("DEADLINE", "The model's engine took too long to answer. Ask for less, or try again."),
-      );
+      // Nobody but a silent replica has failed: not one that was still speaking, and not one that a slow client holds up.
+      const spoke = now - this.#lastByteAt < this.#silenceMs() || this.#outlet.isFull;
+      this.#fail(late(), spoke ? "unknown" : "failed");
     }
   }
 
   /** The usage is on the disk, or can't be put there: then the answer, which nobody could account for, is not given. */
   written(error: Error | undefined): void {
-    this.#owner.over(this, this.#well);
+    this.#owner.over(this, this.#verdict);
     if (this.#outlet.gone || this.#owner.response.destroyed) return;
     if (error !== undefined) this.#failure = unaccounted();
     if (this.#failure) this.#tellFailure(this.#failure);
@@ -168,23 +175,30 @@ export class Relay implements Exchange, Written {
 
   /** The engine is cut off: the client is gone for good. */
   #cut(): void {
+    this.#reached = this.#sent?.connecting === false;
     this.#sent?.abort();
-    this.#end("client_gone", true);
+    this.#end("client_gone", this.#firstByteAt === undefined ? "unknown" : "well");
   }
 
-  #fail(error: StatusError): void {
+  #fail(error: StatusError, verdict: Verdict): void {
     this.#failure = error;
-    this.#end(this.#gone ? "client_gone" : "upstream_error", false);
+    this.#end(this.#gone ? "client_gone" : "upstream_error", verdict);
   }
 
-  #end(outcome: Ending["outcome"], well: boolean): void {
+  #end(outcome: Ending["outcome"], verdict: Verdict): void {
     if (this.#over) return;
     this.#over = true;
-    this.#well = well;
+    this.#verdict = verdict;
     const ttftMs = this.#firstByteAt === undefined ? null : Math.round(this.#firstByteAt - this.#startedAt);
     // Of an answer that broke off before anything went out nobody has had a word, so nothing is counted.
     const passage = this.#failure && !this.#outlet.begun ? undefined : this.#passage;
-    this.#owner.ended(this, { outcome, usage: passage?.usage(), events: passage?.events ?? 0, ttftMs });
+    this.#owner.ended(this, {
+      outcome,
+      usage: passage?.usage(),
+      events: passage?.events ?? 0,
+      reached: this.#reached,
+      ttftMs,
+    });
   }
 
   #tellFailure(error: StatusError): void {
@@ -208,6 +222,10 @@ export function unreachable(): StatusError {
 
 function engineFailed(): StatusError {
   return refused("ENGINE_FAILED", "The model's engine did not finish this answer. Try again.");
+}
+
+function late(): StatusError {
+  return refused("DEADLINE", "The model's engine took too long to answer. Ask for less, or try again.");
 }
 
 function unaccounted(): StatusError {

@@ -1,6 +1,7 @@
 /** The replicas that this gateway sends to: their connections, what runs on them, and who is left alone after failures. */
 import type { GatewayDeps, GatewayRoute, RouteReplica } from "./ports.ts";
 import { type Choice, choose, type Load, PrefixMemory, type Prompt } from "./prefix.ts";
+import type { Verdict } from "./relay.ts";
 import { Pool } from "./upstream/pool.ts";
 
 /** Failures in a row after which a replica is left alone. */
@@ -51,11 +52,11 @@ export class Replicas {
     known.usedAt = this.#deps.clock.monotonicMs();
   }
 
-  ended({ known, bytes }: Chosen, well: boolean): void {
+  ended({ known, bytes }: Chosen, verdict: Verdict): void {
     known.active--;
     known.bytes -= bytes;
-    known.failures = well ? 0 : known.failures + 1;
-    if (known.failures < TRIPS_AT) return;
+    if (verdict === "well") known.failures = 0;
+    if (verdict !== "failed" || ++known.failures < TRIPS_AT) return;
     const open = Math.min(OPEN_MS * 2 ** (known.failures - TRIPS_AT), OPEN_MAX_MS);
     known.openUntil = this.#deps.clock.monotonicMs() + open;
   }

@@ -1,5 +1,6 @@
 /** What benches share: cleaning up without a test runner, and percentiles. */
-import { type Cleanup, stopTestCluster } from "../test/support/postgres.ts";
+import type { Cleanup } from "../test/support/cleanup.ts";
+import { stopTestCluster } from "../test/support/postgres.ts";
 
 /** Runs `work` with a place to register clean-up, and cleans up in reverse order, also after a failure. */
 export async function withCleanup(work: (t: Cleanup) => Promise<void>): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * Judges the gateway's data path against nginx, in one run on this machine:
  *
- *   node bench/gateway/run.ts [--rounds 3] [--seconds 2] [--only json,one,…] [--nginx PATH] [--profile FOLDER]
+ *   node bench/gateway/run.ts [--rounds 3] [--seconds 2] [--only json,one,…] [--nginx PATH] [--semi-space MIB] [--profile FOLDER]
  *
  * The target has one core for itself, the engine and the clients the other, so requests a second are a core's. Judge by the
  * ratios: a machine's absolute figures mean little. Needs Linux, Go 1.22 or later, taskset, and nginx (Debian: nginx-light).
@@ -26,6 +26,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "2" },
     only: { type: "string" },
     nginx: { type: "string", default: "nginx" },
+    "semi-space": { type: "string", default: "16" },
     profile: { type: "string" },
   },
 });
@@ -56,7 +57,8 @@ try {
   const enginePorts = await startEngine(processes, JUDGE_CORE, path);
   const engine: Target = { name: "engine", port: enginePorts[0] ?? 0, pid: undefined };
   const nginx = await startNginx(processes, TARGET_CORE, options.nginx, folder, enginePorts);
-  const flags = options.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${options.profile}`];
+  const profile = options.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${options.profile}`];
+  const flags = [`--max-semi-space-size=${options["semi-space"]}`, ...profile];
   const gateway = await startGateway(processes, TARGET_CORE, folder, enginePorts, flags);
   const judge: Judge = { path, core: JUDGE_CORE, key: KEY, warm: "500ms", measured: `${options.seconds}s` };
   const all = [engine, nginx, gateway];

@@ -129,7 +129,7 @@ export async function startGateway(
     enginePorts,
     usageLogDir: mkdtempSync(join(folder, "usage-")),
   });
-  const command = [process.execPath, "--max-semi-space-size=64", ...nodeFlags, here("./serve.ts"), settings];
+  const command = [process.execPath, ...nodeFlags, here("./serve.ts"), settings];
   const child = processes.start(core, command, { ipc: true });
   const { port } = z.object({ port: z.number() }).parse(JSON.parse(await firstLine(child)));
   return {

@@ -1,7 +1,7 @@
 /** The commands about users, tokens and keys against the real identity domain, on a real database, over the real edge. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Cleanup } from "../../test/support/postgres.ts";
+import type { Cleanup } from "../../test/support/cleanup.ts";
 import { testDatabase } from "../../test/support/postgres.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sql } from "kysely";
-import { type Cleanup, testDatabase } from "../../test/support/postgres.ts";
+import type { Cleanup } from "../../test/support/cleanup.ts";
+import { testDatabase } from "../../test/support/postgres.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { parsePage } from "../base/page.ts";

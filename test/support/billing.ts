@@ -14,7 +14,8 @@ import {
 } from "../../src/billing/index.ts";
 import type { DbCtx } from "../../src/db/db.ts";
 import { createUser } from "../../src/identity/index.ts";
-import { type Cleanup, testDatabase } from "./postgres.ts";
+import type { Cleanup } from "./cleanup.ts";
+import { testDatabase } from "./postgres.ts";
 
 export const START = new Date("2026-03-01T10:00:00Z");
 export const CURRENCY = "USD";

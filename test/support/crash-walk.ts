@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import pg from "pg";
 import type { Step } from "../../src/base/steps.ts";
 import { at, type Json, list, must, text } from "../../src/main/quickstart/wire.ts";
+import type { Cleanup } from "./cleanup.ts";
 import { enginesOf } from "./engines.ts";
 import { getModel, type TestInstallation, testInstallation, tinyModel, waitFor } from "./installation.ts";
-import type { Cleanup } from "./postgres.ts";
 
 /** A step is reached within the longest pace of the loops that lead to it: metering is the slowest, by the probe interval. */
 const DEATH_TIMEOUT_MS = 200_000;

@@ -11,7 +11,7 @@ interface Order {
 }
 
 const order: Order = JSON.parse(await text(process.stdin));
-const endings: (() => Promise<void>)[] = [];
+const endings: (() => Promise<void> | void)[] = [];
 const hub: Pick<TestHub, "endpoint" | "hosts"> = { endpoint: order.endpoint, hosts: order.hosts };
 const { weights } = await testWeights({ after: (work) => endings.push(work) }, hub, {
   cacheDir: order.cacheDir,

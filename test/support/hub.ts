@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Cleanup, undoAfter } from "./cleanup.ts";
 
 export interface HubRepository {
   readonly files: Readonly<Record<string, Buffer | string>>;
@@ -60,7 +61,7 @@ export interface TestHub {
 /** Files from this size on, and all weights, are "large": answered by the second host. */
 const LARGE = /\.(gguf|safetensors|bin)$/;
 
-export async function startHub(t: { after(work: () => Promise<void>): void }): Promise<TestHub> {
+export async function startHub(t: Cleanup): Promise<TestHub> {
   const repositories = new Map<string, HubRepository>();
   const tokens = new Set<string>();
   const faults: { fault: HubFault; left: number }[] = [];
@@ -73,7 +74,7 @@ export async function startHub(t: { after(work: () => Promise<void>): void }): P
   const close = async () => {
     await Promise.all([cdn.close(), hub.close()]);
   };
-  t.after(close);
+  undoAfter(t, close);
   return {
     endpoint: `http://${hub.host}`,
     hosts: [hub.host, cdn.host],

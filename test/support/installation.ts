@@ -2,7 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { type People, people } from "../../src/main/quickstart/people.ts";
 import { at, type Json, must, text, type Wire, wireOf } from "../../src/main/quickstart/wire.ts";
-import { type Cleanup, testDatabase } from "./postgres.ts";
+import { type Cleanup, undoAfter } from "./cleanup.ts";
+import { testDatabase } from "./postgres.ts";
 import { command, type Env, type Program, serving, testHome } from "./program.ts";
 
 const READY_TIMEOUT_MS = 60_000;
@@ -52,7 +53,7 @@ export async function testInstallation(
     return { token: must(JSON.parse(line) as Json, "token") };
   };
   const who = await people({ wire, currency: "USD", region: "local", bootstrapAdmin }, undefined);
-  t.after(() => removeModels(wire, who));
+  undoAfter(t, () => removeModels(wire, who));
   return {
     env,
     home,
@@ -71,6 +72,7 @@ export async function testInstallation(
         SLIPWAY_GATEWAY_PORT: new URL(running.addresses.gatewayUrl).port,
       };
       running = await serving(t, { ...env, ...ports, ...more }, roles);
+      undoAfter(t, () => removeModels(wire, who)); // before this program is killed
     },
   };
 }
@@ -120,9 +122,10 @@ export function getModel(on: TestInstallation, modelId: string): Promise<Json> {
 
 /** Engines outlive the program by design; a test's engines must not. */
 async function removeModels(wire: Wire, who: People): Promise<void> {
-  const token = who.userToken;
+  const token = who.adminToken;
   const list = async () => {
-    const answer = at(await wire({ method: "GET", path: "/v1/models?pageSize=1000", token }), "models");
+    const path = "/v1/models?allUsers=true&pageSize=1000";
+    const answer = at(await wire({ method: "GET", path, token }), "models");
     return Array.isArray(answer) ? (answer as readonly Json[]) : [];
   };
   for (const model of await list().catch(() => [])) {

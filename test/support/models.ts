@@ -20,7 +20,8 @@ import {
 import { chanceOf, seededRandom, type VirtualClock, virtualClock } from "../sim/chance.ts";
 import { type SimProvider, simProvider } from "../sim/provider.ts";
 import { simEngine, simProbe, WEIGHTS } from "../sim/world.ts";
-import { type Cleanup, testDatabase } from "./postgres.ts";
+import type { Cleanup } from "./cleanup.ts";
+import { testDatabase } from "./postgres.ts";
 
 export const NANOS_PER_HOUR = 3_600_000_000n;
 

@@ -15,6 +15,7 @@ import type { Db } from "../../src/db/db.ts";
 import { startEmbedded } from "../../src/db/embedded.ts";
 import { migrate } from "../../src/db/migrate.ts";
 import { APP_ROLE, openDatabase } from "../../src/db/pool.ts";
+import { type Cleanup, undoAfter } from "./cleanup.ts";
 
 export const MIGRATIONS = fileURLToPath(new URL("../../migrations", import.meta.url));
 
@@ -24,11 +25,6 @@ export interface TestDatabase {
   readonly pool: pg.Pool;
   /** URL as the tables' owner; give `role: APP_ROLE` to openDatabase for what the program may do. */
   readonly url: string;
-}
-
-/** What a test context offers for cleaning up: `t` of node:test, or any `{ after }`. */
-export interface Cleanup {
-  after(work: () => Promise<void> | void): void;
 }
 
 /** A freshly migrated database of the test's own, dropped when the test ends. */
@@ -47,7 +43,7 @@ export async function testDatabase(
     log: silentLog,
     role: APP_ROLE,
   });
-  t.after(async () => {
+  undoAfter(t, async () => {
     await database.close();
     await asAdmin(urlOf("postgres"), (admin) => admin.query(`drop database if exists ${name} with (force)`));
   });

@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import type { Cleanup } from "./postgres.ts";
+import { type Cleanup, undoAfter } from "./cleanup.ts";
 
 export const CLI = fileURLToPath(new URL("../../src/main/cli.ts", import.meta.url));
 const READY_TIMEOUT_MS = 60_000;
 const EXIT_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 10_000;
 
 export interface Program {
   readonly child: ChildProcess;
@@ -21,7 +22,7 @@ export interface Program {
 
 export type Env = Readonly<Record<string, string>>;
 
-/** Runs `slipway …` with only the given environment; it is killed when the test ends. */
+/** Runs `slipway …` with only the given environment; it is stopped when the test ends. */
 export function program(t: Cleanup, args: readonly string[], env: Env): Program {
   const child = spawn(process.execPath, ["--max-semi-space-size=64", CLI, ...args], {
     env: { PATH: process.env.PATH, ...env },
@@ -36,9 +37,12 @@ export function program(t: Cleanup, args: readonly string[], env: Env): Program 
   const ended = new Promise<number | string>((resolve) => {
     child.once("close", (code, signal) => resolve(code ?? signal ?? "unknown"));
   });
-  t.after(async () => {
-    child.kill("SIGKILL");
+  undoAfter(t, async () => {
+    // It is asked first: what it started with itself (an embedded Postgres) goes with it.
+    child.kill("SIGTERM");
+    const patience = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
     await ended;
+    clearTimeout(patience);
   });
   return { child, output: () => output, ended };
 }
@@ -85,7 +89,7 @@ export async function command(
 export async function testHome(t: Cleanup): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), "slipway-home-"));
   await chmod(home, 0o755); // engines run as another user and must be able to enter
-  t.after(() => rm(home, { recursive: true, force: true }));
+  undoAfter(t, () => rm(home, { recursive: true, force: true }));
   return home;
 }
 

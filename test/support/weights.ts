@@ -9,11 +9,8 @@ import { silentLog } from "../../src/base/log.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { tinyGguf } from "../../src/engines/llama-cpp/index.ts";
 import { createWeights, type Weights, type WeightsOptions } from "../../src/weights/index.ts";
+import { type Cleanup, undoAfter } from "./cleanup.ts";
 import type { TestHub } from "./hub.ts";
-
-interface Cleanup {
-  after(work: () => Promise<void>): void;
-}
 
 /** Real time, but pauses are cut to some milliseconds; `slept` tells what they would have been. */
 export function hurriedClock(): Clock & { readonly slept: number[] } {
@@ -35,7 +32,7 @@ export function testCtx(clock: Clock = hurriedClock()): BaseCtx {
 
 export async function tempDir(t: Cleanup): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), "slipway-weights-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
+  undoAfter(t, () => rm(dir, { recursive: true, force: true }));
   return dir;
 }
 
@@ -46,7 +43,7 @@ export async function testWeights(
 ): Promise<{ weights: Weights; cacheDir: string }> {
   const cacheDir = options.cacheDir ?? (await tempDir(t));
   const client = createGuardedClient({ allowed: hub?.hosts ?? [], userAgent: "test" });
-  t.after(() => client.close());
+  undoAfter(t, () => client.close());
   const weights = createWeights({
     cacheDir,
     cacheMaxBytes: 2 ** 40,

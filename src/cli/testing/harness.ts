@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { PassThrough, Readable, Writable } from "node:stream";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { Command } from "commander";
-import type { Cleanup } from "../../../test/support/postgres.ts";
+import type { Cleanup } from "../../../test/support/cleanup.ts";
 import type { Clock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";

@@ -3,10 +3,10 @@ import { spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { Cleanup } from "../../../test/support/cleanup.ts";
 import { type FaultReplica, faultReplica } from "../../../test/support/gateway/fault-replica.ts";
 import { BELOW, SERVED_NAME, temporaryFolder, until } from "../../../test/support/gateway/gateway.ts";
 import { MODEL_KEY } from "../../../test/support/gateway/memory-control.ts";
-import type { Cleanup } from "../../../test/support/postgres.ts";
 
 const DOOMED = fileURLToPath(new URL("../../../test/support/gateway/doomed-gateway.ts", import.meta.url));
 

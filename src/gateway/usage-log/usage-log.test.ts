@@ -3,9 +3,9 @@ import { appendFile, cp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { Cleanup } from "../../../test/support/cleanup.ts";
 import { temporaryFolder, until } from "../../../test/support/gateway/gateway.ts";
 import { MemoryControl } from "../../../test/support/gateway/memory-control.ts";
-import type { Cleanup } from "../../../test/support/postgres.ts";
 import { systemClock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";

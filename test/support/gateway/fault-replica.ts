@@ -3,7 +3,7 @@
 import type { AddressInfo } from "node:net";
 import { createServer, type Socket } from "node:net";
 import type { RouteReplica } from "../../../src/gateway/index.ts";
-import type { Cleanup } from "../postgres.ts";
+import { type Cleanup, undoAfter } from "../cleanup.ts";
 
 export interface Asked {
   readonly path: string;
@@ -66,7 +66,7 @@ export async function faultReplica(t: Cleanup, port = 0): Promise<FaultReplica> 
     server.close();
     for (const socket of sockets) socket.destroy();
   };
-  t.after(close);
+  undoAfter(t, close);
   const route = {
     replicaId: `replica-${++number}`,
     host: "127.0.0.1",

@@ -14,7 +14,7 @@ import {
   type GatewayLimits,
   type GatewayUsage,
 } from "../../../src/gateway/index.ts";
-import type { Cleanup } from "../postgres.ts";
+import { type Cleanup, undoAfter } from "../cleanup.ts";
 import { type FaultReplica, faultReplica } from "./fault-replica.ts";
 import { ManualClock } from "./manual-clock.ts";
 import {
@@ -62,7 +62,7 @@ export async function testGateway(t: Cleanup, options: GatewayOptions): Promise<
     version: "1.2.3",
   });
   const { port } = await gateway.listen(0, "127.0.0.1");
-  t.after(() => closeWith(gateway, options.clock));
+  undoAfter(t, () => closeWith(gateway, options.clock));
   return {
     gateway,
     control: options.control,
@@ -101,7 +101,7 @@ export async function oneModel(
 
 export async function temporaryFolder(t: Cleanup): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "slipway-gateway-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  undoAfter(t, () => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 

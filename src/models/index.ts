@@ -25,7 +25,7 @@ export { type Preflight, preflight } from "./preflight.ts";
 export { httpCompletionProbe } from "./probe.ts";
 export { type LogLine, readLogs } from "./read-logs.ts";
 export type { ConditionReason } from "./reasons.ts";
-export { type PassResult, reconcileDue } from "./reconcile/reconcile-due.ts";
+export { reconcileDue } from "./reconcile/reconcile-due.ts";
 export { runReconciler } from "./reconcile/run-reconciler.ts";
 export { resumeModel, retryModel } from "./restart-model.ts";
 export { loadRoutes, type ModelRoute, type ReplicaRoute, type RouteQuery } from "./routes.ts";

@@ -28,21 +28,20 @@ export function takeIn(
   if (silent) work.notes = { ...work.notes, providerSilent: true };
 }
 
-/** Performs what the model needs now and gives it back; returns when it is due again. */
-export async function drive(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<Date | null> {
+/** Performs what the model needs now and gives it back. */
+export async function drive(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<void> {
   try {
     await lookAtSilent(ctx, deps, work);
     for (const action of nextActions(worldOf(deps, work, ctx.clock.now()))) {
       await perform(ctx, deps, work, action);
     }
-    return await finish(ctx, deps, work);
+    await finish(ctx, deps, work);
   } catch (error) {
     // Anything but a StatusError is a fault of ours or of the database: the claim lapses by itself and the model is taken anew.
     if (!(error instanceof StatusError)) throw error;
     ctx.log.error({ err: error, modelId: work.model.id }, "a model could not be worked on");
     const again = new Date(ctx.clock.now().getTime() + deps.limits.errorRetryMs);
     await release(ctx, claimOf(work.model), again);
-    return again;
   }
 }
 

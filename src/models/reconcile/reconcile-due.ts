@@ -9,32 +9,26 @@ import { eachLimited } from "./each-limited.ts";
 import { driveSteady, isSteady } from "./steady.ts";
 import { type Work, workOf } from "./work.ts";
 
-export interface PassResult {
-  readonly claimed: number;
-  /** When the earliest of the claimed models is due again; undefined when none is. */
-  readonly nextAt: Date | undefined;
-}
-
-/** One pass. Throws only for faults of ours or of the database; what was claimed then lapses with its lease. */
+/** One pass; returns how many models it claimed. Throws only for faults of ours or of the database; what was claimed then lapses with its lease. */
 export async function reconcileDue(
   ctx: DbCtx,
   deps: ModelsDeps,
   input: { readonly now: Date; readonly limit: number },
-): Promise<PassResult> {
+): Promise<number> {
   const until = new Date(input.now.getTime() + deps.limits.leaseMs);
   const models = await claimDue(ctx, { now: input.now, until, limit: input.limit });
-  if (models.length === 0) return { claimed: 0, nextAt: undefined };
+  if (models.length === 0) return 0;
   deps.steps.reach("reconcile.claimed");
   const works = await load(ctx, models, until);
   await look(ctx, deps, works);
   deps.steps.reach("reconcile.observed");
   const steady = works.filter((work) => isSteady(ctx, deps, work));
   const others = works.filter((work) => !steady.includes(work));
-  const [calm, busy] = await Promise.all([
+  await Promise.all([
     driveSteady(ctx, deps, steady),
     eachLimited(others, deps.limits.concurrencyMax, (work) => drive(ctx, deps, work)),
   ]);
-  return { claimed: models.length, nextAt: earliest([...calm, ...busy]) };
+  return models.length;
 }
 
 async function load(ctx: DbCtx, models: readonly Model[], until: Date): Promise<readonly Work[]> {
@@ -63,9 +57,4 @@ function toLookAt({ limits }: ModelsDeps, work: Work): readonly Attempt[] {
   return [...work.attempts.values()].filter(
     (attempt) => attempt.closedAt === null && (all || !attempt.routed || attempt.probeFailures > 0),
   );
-}
-
-function earliest(dates: readonly (Date | null)[]): Date | undefined {
-  const times = dates.filter((date) => date !== null).map((date) => date.getTime());
-  return times.length === 0 ? undefined : new Date(Math.min(...times));
 }

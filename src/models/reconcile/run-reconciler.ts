@@ -2,6 +2,7 @@
 import type { DbCtx } from "../../db/db.ts";
 import { createModelChanges, untilChanged } from "../changes.ts";
 import type { ModelsDeps } from "../ports.ts";
+import { earliestCheckAfter } from "../store/queue.ts";
 import { reconcileDue } from "./reconcile-due.ts";
 
 /** Longest sleep: what a lost notification would have told is found this late. */
@@ -22,7 +23,7 @@ export async function runReconciler(ctx: DbCtx, deps: ModelsDeps, signal: AbortS
     nextAt = undefined;
     const pass = onePass(ctx, deps, signal).then((due) => {
       running.delete(pass);
-      if (due !== undefined) nextAt = Math.min(nextAt ?? due, due);
+      nextAt = due;
       poke.tell("");
     });
     running.add(pass);
@@ -37,14 +38,14 @@ export async function runReconciler(ctx: DbCtx, deps: ModelsDeps, signal: AbortS
   await Promise.all(running);
 }
 
-/** When to look again at the latest; undefined for the next tick. */
-async function onePass(ctx: DbCtx, deps: ModelsDeps, signal: AbortSignal): Promise<number | undefined> {
+/** One pass; returns when to look again at the latest, in ms since the epoch. The table says it: a pass may have found nothing due. */
+async function onePass(ctx: DbCtx, deps: ModelsDeps, signal: AbortSignal): Promise<number> {
   const limit = deps.limits.claimMax;
   const now = ctx.clock.now();
   try {
-    const { claimed, nextAt } = await reconcileDue(ctx, deps, { now, limit });
-    if (claimed === limit) return now.getTime();
-    return nextAt?.getTime() ?? now.getTime() + TICK_MS;
+    if ((await reconcileDue(ctx, deps, { now, limit })) === limit) return now.getTime();
+    const next = await earliestCheckAfter(ctx, now);
+    return next?.getTime() ?? now.getTime() + TICK_MS;
   } catch (error) {
     ctx.log.error({ err: error }, "a pass over the models failed");
     await ctx.clock.sleep(ERROR_PAUSE_MS, signal).catch(() => {});

@@ -30,12 +30,7 @@ function isMeterOnly(action: Action, work: Work): boolean {
   return attempt?.routed === true && attempt.probeFailures === 0;
 }
 
-/** Returns when the earliest of them is due again. */
-export async function driveSteady(
-  ctx: DbCtx,
-  deps: ModelsDeps,
-  works: readonly Work[],
-): Promise<readonly (Date | null)[]> {
+export async function driveSteady(ctx: DbCtx, deps: ModelsDeps, works: readonly Work[]): Promise<void> {
   const asked = works.flatMap((work) => routedOf(work).map((attempt) => ({ work, attempt })));
   await eachLimited(asked, deps.limits.concurrencyMax, async ({ work, attempt }) => {
     work.outcomes.set(attempt.name, await ask(ctx, deps, work, attempt));
@@ -43,11 +38,8 @@ export async function driveSteady(
   deps.steps.reach("reconcile.probed");
   const answered = works.filter((work) => allAnswered(work) && mayAct(ctx, deps, work));
   const others = works.filter((work) => !answered.includes(work));
-  const done = await saveAll(ctx, deps, answered);
-  const rest = await eachLimited(done ? others : works, deps.limits.concurrencyMax, (work) =>
-    drive(ctx, deps, work),
-  );
-  return [...(done ?? []), ...rest];
+  const rest = (await saveAll(ctx, deps, answered)) ? others : works;
+  await eachLimited(rest, deps.limits.concurrencyMax, (work) => drive(ctx, deps, work));
 }
 
 function routedOf(work: Work): readonly Attempt[] {
@@ -58,13 +50,9 @@ function allAnswered(work: Work): boolean {
   return [...work.outcomes.values()].every(({ outcome }) => outcome.ok);
 }
 
-/** Undefined when it could not be done for all together; then each is driven by itself, and the one at fault is found. */
-async function saveAll(
-  ctx: DbCtx,
-  deps: ModelsDeps,
-  works: readonly Work[],
-): Promise<readonly (Date | null)[] | undefined> {
-  if (works.length === 0) return [];
+/** False when it could not be done for all together; then each is driven by itself, and the one at fault is found. */
+async function saveAll(ctx: DbCtx, deps: ModelsDeps, works: readonly Work[]): Promise<boolean> {
+  if (works.length === 0) return true;
   const now = ctx.clock.now();
   const back = works.map((work) => ({
     ...claimOf(work.model),
@@ -91,13 +79,13 @@ async function saveAll(
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;
     ctx.log.warn({ err: error }, "a batch of running models could not be charged together");
-    return undefined;
+    return false;
   }
   deps.steps.reach("reconcile.metered");
   if (captured) deps.steps.reach("reconcile.window-captured");
   // One that got a newer wish meanwhile stays due as that wish set it; it only has to be let go.
   for (const claim of back) if (!kept.has(claim.modelId)) await release(ctx, claim, now);
-  return back.map((claim) => (kept.has(claim.modelId) ? claim.nextCheckAt : now));
+  return true;
 }
 
 function probeOf(work: Work, attempt: Attempt) {

@@ -116,7 +116,7 @@ export async function commit(
 }
 
 /** Ends the worker's time with this model: writes what is left to write, and says when to look again. */
-export async function finish(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<Date | null> {
+export async function finish(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<void> {
   const { limits } = deps;
   const now = ctx.clock.now();
   if (isChanged(ctx, deps, work)) await commit(ctx, deps, work);
@@ -125,7 +125,6 @@ export async function finish(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<
   const soon = work.notes.providerSilent && next ? later(next, now.getTime() + limits.pollMaxMs) : next;
   await release(ctx, claimOf(work.model), soon);
   deps.steps.reach("reconcile.saved");
-  return soon;
 }
 
 /** A call that has ended must not be taken for one that is still out, also where a newer wish forbids to write the rest. */

@@ -40,6 +40,18 @@ export async function claimDue(
   return rows.map(modelOf);
 }
 
+/** When the next model that is not due yet will be; undefined when there is none. Those that are due are somebody's claim already. */
+export async function earliestCheckAfter(ctx: DbCtx, now: Date): Promise<Date | undefined> {
+  const row = await tables(ctx.db)
+    .selectFrom("model")
+    .select("next_check_at")
+    .where("next_check_at", ">", now)
+    .orderBy("next_check_at")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.next_check_at ?? undefined;
+}
+
 /** Attempts that a worker must know: open ones, and the last of each slot. */
 export async function selectLiveAttempts(
   ctx: DbCtx,

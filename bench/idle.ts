@@ -83,8 +83,9 @@ async function measure(t: Cleanup): Promise<void> {
   const share = (spent: number) => `${((spent / seconds) * 100 * (1_000 / MODELS)).toFixed(2)} %`;
   const still = await countRunning(client);
   console.log(`${still} of ${MODELS} models run; ${(probes / seconds).toFixed(1)} probes/s`);
+  const [user, kernel] = [share(own.user / 1e6), share(own.system / 1e6)];
   console.log(
-    `per 1,000 idle models: worker ${share((own.user + own.system) / 1e6)} of a core, database ${share(database)}`,
+    `per 1,000 idle models: worker ${user} of a core and ${kernel} in the kernel; database ${share(database)}`,
   );
 }
 

@@ -81,6 +81,7 @@ export function goalTable(rounds: readonly (readonly Measured[])[]): string {
 }
 
 function goalRow(goal: Goal, values: readonly number[]): string[] {
+  if (goal.must === undefined) return [goal.name, "", spread(values), ""];
   const must = "atMost" in goal.must ? `≤ ${goal.must.atMost}` : `≥ ${goal.must.atLeast}`;
   return [goal.name, must, spread(values), holds(goal, median(values)) ? "yes" : "NO"];
 }

@@ -1,6 +1,8 @@
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import { type CaptureInput, captureHolds, lockHolds, postTransfer } from "../ledger/index.ts";
 import { selectTokenPricesById, type TokenPrice } from "../pricing/index.ts";
+import { readSettings } from "../settings.ts";
+import { addCharges } from "../spending/index.ts";
 import { selectSliceUsers } from "./slice-store.ts";
 import { type PricedUsage, priceUsage, soundUsage, type UsageRecord } from "./usage.ts";
 import { addToMonths, insertUsage, selectKnownRequests, type UsageRow } from "./usage-store.ts";
@@ -38,7 +40,28 @@ async function ingestBatch(tx: TxCtx, records: readonly UsageRecord[]): Promise<
     tx,
     counted.filter((row) => row.record.sliceId !== null),
   );
+  await addToSums(tx, counted, prices);
   return counted.length;
+}
+
+/** What no price was found for is counted in the installation's currency, at zero. */
+async function addToSums(
+  tx: TxCtx,
+  rows: readonly UsageRow[],
+  prices: ReadonlyMap<string, TokenPrice>,
+): Promise<void> {
+  const { currency } = await readSettings(tx);
+  await addCharges(
+    tx,
+    rows.map(({ record, chargeNanos, savingNanos }) => ({
+      ...{ userId: record.userId, modelId: record.modelId, servedName: record.servedName },
+      ...{ kind: "tokens", at: record.endedAt, requests: 1, gpuMs: 0n, chargeNanos, savingNanos },
+      currency: prices.get(record.priceVersionId ?? "")?.currency ?? currency,
+      promptTokens: record.promptTokens,
+      cachedTokens: record.cachedTokens,
+      completionTokens: record.completionTokens,
+    })),
+  );
 }
 
 /** Locks the slices' money; what each may still pay. A slice of another user, or one that has ended, pays nothing. */

@@ -3,6 +3,7 @@ import { nanosForDuration } from "../../base/money.ts";
 import type { TxCtx } from "../../db/db.ts";
 import { captureHolds, endHold, placeHold, postTransfer } from "../ledger/index.ts";
 import { type GpuPrice, replicaNanosPerHour } from "../pricing/index.ts";
+import { addCharges } from "../spending/index.ts";
 import type { ClockStep, Slot } from "./slot.ts";
 import { closeWindow, type GpuWindow, insertWindow, openWindow } from "./slot-store.ts";
 
@@ -121,6 +122,7 @@ export async function captureOpen(tx: TxCtx, slot: Slot, windows: Windows, at: D
     nanos,
     transferId,
   });
+  if (slot.openMs > 0n) await addToSums(tx, slot, at, nanos);
   return {
     ...slot,
     state: "none",
@@ -130,6 +132,16 @@ export async function captureOpen(tx: TxCtx, slot: Slot, windows: Windows, at: D
     closedMs: slot.closedMs + slot.openMs,
     priceMs,
   };
+}
+
+function addToSums(tx: TxCtx, slot: Slot, at: Date, chargeNanos: bigint): Promise<void> {
+  const { userId, modelId, currency, openMs: gpuMs } = slot;
+  return addCharges(tx, [
+    {
+      ...{ userId, modelId, servedName: "", kind: "gpu", currency, at, gpuMs, chargeNanos, savingNanos: 0n },
+      ...{ requests: 0, promptTokens: 0, cachedTokens: 0, completionTokens: 0 },
+    },
+  ]);
 }
 
 /** Served, and covered by no hold: the operator's loss, never the user's. */

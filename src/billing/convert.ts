@@ -31,6 +31,7 @@ import type { MovementCode } from "./ledger/index.ts";
 import type { CardOnFile } from "./payments/index.ts";
 import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./pricing/index.ts";
 import type { Receipt } from "./receipt-store.ts";
+import type { SpendingHistory, SpendingSummary } from "./spending/index.ts";
 import type { StatementLine } from "./statement-store.ts";
 
 /** Units and nanos carry the same sign. */
@@ -187,6 +188,22 @@ function detailsOf(line: StatementLine) {
     costSaving: formatMoney({ currency: line.currency, nanos: BigInt(savingNanos) }),
   }));
   return { month: line.tokens.month, models };
+}
+
+export function spendingToWire({ nanos, currency }: SpendingSummary) {
+  return {
+    spend24h: moneyToWire(nanos["24h"], currency),
+    spend7d: moneyToWire(nanos["7d"], currency),
+    spend30d: moneyToWire(nanos["30d"], currency),
+  };
+}
+
+export function spendingHistoryToWire({ days, currency }: SpendingHistory) {
+  return days.map((day) => ({
+    bucketStart: timestampFromDate(day.startsAt),
+    amount: moneyToWire(day.chargeNanos, currency),
+    costSaving: moneyToWire(day.savingNanos, currency),
+  }));
 }
 
 export function receiptToWire(receipt: Receipt): WireReceipt {

@@ -12,6 +12,7 @@ import {
   AddUserBalanceResponseSchema,
   AdminBillingService,
   GetUsersBalanceResponseSchema,
+  GetUsersSpendingSummaryResponseSchema,
 } from "../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
 import { parsePage } from "../base/page.ts";
 import { answeredOnce, callCtx, type RoutesDeps, requireCaller, requireRole } from "../identity/index.ts";
@@ -23,6 +24,7 @@ import {
   moneyFromWire,
   moneyToWire,
   providerFromWire,
+  spendingToWire,
   tokenPriceToWire,
 } from "./convert.ts";
 import { grantCredit } from "./grant-credit.ts";
@@ -34,6 +36,7 @@ import {
   setTokenPrice,
   tokenVersionsQuery,
 } from "./pricing/index.ts";
+import { spendingSummaries } from "./spending/index.ts";
 
 /** Registers AdminPricingService and AdminBillingService. */
 export function adminRoutes(deps: RoutesDeps): (router: ConnectRouter) => void {
@@ -117,6 +120,16 @@ function adminBillingService(deps: RoutesDeps): ServiceImpl<typeof AdminBillingS
           userId: userIds[at] ?? "",
           balance: moneyToWire(totalNanos, currency),
         })),
+      });
+    },
+    async getUsersSpendingSummary(request, context) {
+      const principal = deps.edge.principalOf(context);
+      requireRole(principal, "ADMIN");
+      requireCaller(principal, request.userId);
+      const userIds = request.targetUserIds.map((id) => id.toLowerCase());
+      const summaries = await spendingSummaries(callCtx(deps, context), userIds);
+      return create(GetUsersSpendingSummaryResponseSchema, {
+        summaries: summaries.map((summary) => ({ userId: summary.userId, ...spendingToWire(summary) })),
       });
     },
     addUserBalance(request, context) {

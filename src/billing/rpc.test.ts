@@ -128,6 +128,9 @@ test("what is an administrator's is refused to users, and another's money to all
     ["GET", `/v1/billing/balance?userId=${other}`],
     ["GET", `/v1/billing/transactions?userId=${other}`],
     ["GET", `/v1/billing/receipts?userId=${other}`],
+    ["GET", `/v1/billing/spending/summary?userId=${other}`],
+    ["GET", `/v1/billing/spending/history?userId=${other}`],
+    ["POST", "/v1/admin/billing/spending/summary", { targetUserIds: [other] }],
     ["GET", `/v1/billing/stripe/customers?userId=${other}`],
     ["GET", `/v1/billing/stripe/customers/payment-methods?userId=${other}`],
   ];
@@ -271,6 +274,44 @@ test("receipts and transactions of both kinds are paged without gaps or repeats"
   const first = await call(user, "GET", "/v1/billing/receipts?pageSize=2");
   const foreign = await call(user, "GET", `/v1/billing/transactions?pageToken=${first.body.nextPageToken}`);
   assert.deepEqual([foreign.status, foreign.reason], [400, "INVALID_FIELD"]);
+});
+
+test("spending is told to the user by period and by day, and to administrators of many at once", async (t) => {
+  const { f, call, admin, user } = await setup(t);
+  await credit(f, units(10));
+  await serveOneWindow(f);
+  const price = await tokenPriceOf(f);
+  const lease = { gatewayId: "g", userId: f.userId, wantNanos: units(1), currency: CURRENCY, now: f.now() };
+  const { sliceId } = await leaseSlice(f.ctx, lease);
+  await ingestUsage(f.ctx, [usage(f, { sliceId, priceVersionId: price.versionId })]);
+  const spent = usd("0", 21_800_000);
+  const summary = await call(user, "GET", "/v1/billing/spending/summary");
+  assert.deepEqual(summary.body, { spend24h: spent, spend7d: spent, spend30d: spent });
+  const { body } = await call(user, "GET", "/v1/billing/spending/history");
+  assert.deepEqual(Object.values(body.buckets ?? {}).at(-1), {
+    bucketStart: "2026-03-01T00:00:00Z",
+    amount: spent,
+    costSaving: usd("0", 800_000),
+  });
+  assert.deepEqual(
+    [body.buckets?.length, body.buckets?.[0]?.bucketStart, body.buckets?.[0]?.amount],
+    [31, "2026-01-30T00:00:00Z", usd("0")],
+  );
+  const other = (await createUser(f.ctx, {})).id;
+  const many = await call(admin, "POST", "/v1/admin/billing/spending/summary", {
+    targetUserIds: [other, f.userId],
+  });
+  assert.deepEqual(many.body.summaries, [
+    { userId: other, spend24h: usd("0"), spend7d: usd("0"), spend30d: usd("0") },
+    { userId: f.userId, spend24h: spent, spend7d: spent, spend30d: spent },
+  ]);
+  const named = await call(admin, "POST", "/v1/admin/billing/spending/summary", {
+    userId: other,
+    targetUserIds: [other],
+  });
+  assert.deepEqual([named.status, named.reason], [403, "NOT_ALLOWED"]);
+  const missing = await call(admin, "GET", `/v1/billing/spending/history?userId=${f.ctx.random.uuid()}`);
+  assert.equal(missing.reason, "USER_NOT_FOUND");
 });
 
 async function pages(

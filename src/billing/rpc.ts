@@ -9,6 +9,8 @@ import {
 } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import {
   BillingTransactionService,
+  GetUserSpendingHistoryResponseSchema,
+  GetUserSpendingSummaryResponseSchema,
   ListBillingTransactionsResponseSchema,
   TransactionStatus,
 } from "../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
@@ -31,7 +33,7 @@ import {
 import { sha256 } from "../base/id.ts";
 import { parsePage } from "../base/page.ts";
 import { StatusError } from "../base/status.ts";
-import { callCtx, getUser, ownerOf, type RoutesDeps } from "../identity/index.ts";
+import { callCtx, type RoutesDeps } from "../identity/index.ts";
 import { balanceOf, runwayOf } from "./balance.ts";
 import {
   cardToWire,
@@ -43,12 +45,16 @@ import {
   moneyToWire,
   providerFromWire,
   receiptToWire,
+  spendingHistoryToWire,
+  spendingToWire,
   tokenPriceToWire,
 } from "./convert.ts";
+import { payerOf } from "./payer.ts";
 import { attachCard, customerOf, listCards, type PaymentProcessor, topUp } from "./payments/index.ts";
 import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 import { adminRoutes } from "./rpc-admin.ts";
+import { spendingHistory, spendingSummaries } from "./spending/index.ts";
 import { statement, statementQuery } from "./statement.ts";
 
 export interface BillingRoutesDeps extends RoutesDeps {
@@ -66,14 +72,6 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
     router.service(StripeService, stripeService(deps));
     adminRoutes(deps)(router);
   };
-}
-
-/** Whose money: the caller's, or to administrators another user's, who must exist. */
-async function payerOf(deps: RoutesDeps, context: HandlerContext, requested: string): Promise<string> {
-  const principal = deps.edge.principalOf(context);
-  const userId = ownerOf(principal, requested);
-  if (userId !== principal.userId) await getUser(callCtx(deps, context), userId);
-  return userId;
 }
 
 function balanceService(deps: BillingRoutesDeps): ServiceImpl<typeof UserBalanceService> {
@@ -109,6 +107,16 @@ function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof Billing
         transactions: rows.map(lineToWire),
         nextPageToken,
       });
+    },
+    async getUserSpendingSummary(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const [summary] = await spendingSummaries(callCtx(deps, context), [userId]);
+      return create(GetUserSpendingSummaryResponseSchema, summary && spendingToWire(summary));
+    },
+    async getUserSpendingHistory(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const history = await spendingHistory(callCtx(deps, context), userId);
+      return create(GetUserSpendingHistoryResponseSchema, { buckets: spendingHistoryToWire(history) });
     },
   };
 }

@@ -147,7 +147,95 @@ export declare type AddUserBalanceResponse = Message<"tensormesh.billing.v1.AddU
 export declare const AddUserBalanceResponseSchema: GenMessage<AddUserBalanceResponse>;
 
 /**
- * Balances of other users, for administrators.
+ * Whose spending.
+ *
+ * @generated from message tensormesh.billing.v1.GetUsersSpendingSummaryRequest
+ */
+export declare type GetUsersSpendingSummaryRequest = Message<"tensormesh.billing.v1.GetUsersSpendingSummaryRequest"> & {
+  /**
+   * The administrator who asks; empty for the caller, and nobody else.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The users.
+   *
+   * @generated from field: repeated string target_user_ids = 2;
+   */
+  targetUserIds: string[];
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetUsersSpendingSummaryRequest.
+ * Use `create(GetUsersSpendingSummaryRequestSchema)` to create a new message.
+ */
+export declare const GetUsersSpendingSummaryRequestSchema: GenMessage<GetUsersSpendingSummaryRequest>;
+
+/**
+ * What one user spent in periods that end now, each exact to the minute in which it began.
+ *
+ * @generated from message tensormesh.billing.v1.UserSpendingSummary
+ */
+export declare type UserSpendingSummary = Message<"tensormesh.billing.v1.UserSpendingSummary"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * In the last 24 hours.
+   *
+   * @generated from field: google.type.Money spend_24h = 2;
+   */
+  spend24h?: Money | undefined;
+
+  /**
+   * In the last 7 days.
+   *
+   * @generated from field: google.type.Money spend_7d = 3;
+   */
+  spend7d?: Money | undefined;
+
+  /**
+   * In the last 30 days.
+   *
+   * @generated from field: google.type.Money spend_30d = 4;
+   */
+  spend30d?: Money | undefined;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.UserSpendingSummary.
+ * Use `create(UserSpendingSummarySchema)` to create a new message.
+ */
+export declare const UserSpendingSummarySchema: GenMessage<UserSpendingSummary>;
+
+/**
+ * The spending that was asked for.
+ *
+ * @generated from message tensormesh.billing.v1.GetUsersSpendingSummaryResponse
+ */
+export declare type GetUsersSpendingSummaryResponse = Message<"tensormesh.billing.v1.GetUsersSpendingSummaryResponse"> & {
+  /**
+   * One for each user, in the order of the request.
+   *
+   * @generated from field: repeated tensormesh.billing.v1.UserSpendingSummary summaries = 1;
+   */
+  summaries: UserSpendingSummary[];
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetUsersSpendingSummaryResponse.
+ * Use `create(GetUsersSpendingSummaryResponseSchema)` to create a new message.
+ */
+export declare const GetUsersSpendingSummaryResponseSchema: GenMessage<GetUsersSpendingSummaryResponse>;
+
+/**
+ * Balances and spending of other users, for administrators.
  *
  * @generated from service tensormesh.billing.v1.AdminBillingService
  */
@@ -171,6 +259,16 @@ export declare const AdminBillingService: GenService<{
     methodKind: "unary";
     input: typeof AddUserBalanceRequestSchema;
     output: typeof AddUserBalanceResponseSchema;
+  },
+  /**
+   * Returns what up to 1000 users spent lately. A read, in spite of its verb.
+   *
+   * @generated from rpc tensormesh.billing.v1.AdminBillingService.GetUsersSpendingSummary
+   */
+  getUsersSpendingSummary: {
+    methodKind: "unary";
+    input: typeof GetUsersSpendingSummaryRequestSchema;
+    output: typeof GetUsersSpendingSummaryResponseSchema;
   },
 }>;
 

@@ -178,6 +178,134 @@ export declare type ListBillingTransactionsResponse = Message<"tensormesh.billin
 export declare const ListBillingTransactionsResponseSchema: GenMessage<ListBillingTransactionsResponse>;
 
 /**
+ * Whose spending.
+ *
+ * @generated from message tensormesh.billing.v1.GetUserSpendingSummaryRequest
+ */
+export declare type GetUserSpendingSummaryRequest = Message<"tensormesh.billing.v1.GetUserSpendingSummaryRequest"> & {
+  /**
+   * The user; empty for the caller. Administrators may name another user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetUserSpendingSummaryRequest.
+ * Use `create(GetUserSpendingSummaryRequestSchema)` to create a new message.
+ */
+export declare const GetUserSpendingSummaryRequestSchema: GenMessage<GetUserSpendingSummaryRequest>;
+
+/**
+ * Spending in periods that end now, each exact to the minute in which it began. A request counts when it ended, GPU time when its window closed.
+ *
+ * @generated from message tensormesh.billing.v1.GetUserSpendingSummaryResponse
+ */
+export declare type GetUserSpendingSummaryResponse = Message<"tensormesh.billing.v1.GetUserSpendingSummaryResponse"> & {
+  /**
+   * In the last 24 hours.
+   *
+   * @generated from field: google.type.Money spend_24h = 1;
+   */
+  spend24h?: Money | undefined;
+
+  /**
+   * In the last 7 days.
+   *
+   * @generated from field: google.type.Money spend_7d = 2;
+   */
+  spend7d?: Money | undefined;
+
+  /**
+   * In the last 30 days.
+   *
+   * @generated from field: google.type.Money spend_30d = 3;
+   */
+  spend30d?: Money | undefined;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetUserSpendingSummaryResponse.
+ * Use `create(GetUserSpendingSummaryResponseSchema)` to create a new message.
+ */
+export declare const GetUserSpendingSummaryResponseSchema: GenMessage<GetUserSpendingSummaryResponse>;
+
+/**
+ * Whose spending.
+ *
+ * @generated from message tensormesh.billing.v1.GetUserSpendingHistoryRequest
+ */
+export declare type GetUserSpendingHistoryRequest = Message<"tensormesh.billing.v1.GetUserSpendingHistoryRequest"> & {
+  /**
+   * The user; empty for the caller. Administrators may name another user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetUserSpendingHistoryRequest.
+ * Use `create(GetUserSpendingHistoryRequestSchema)` to create a new message.
+ */
+export declare const GetUserSpendingHistoryRequestSchema: GenMessage<GetUserSpendingHistoryRequest>;
+
+/**
+ * One day of UTC.
+ *
+ * @generated from message tensormesh.billing.v1.SpendingBucket
+ */
+export declare type SpendingBucket = Message<"tensormesh.billing.v1.SpendingBucket"> & {
+  /**
+   * When the day began.
+   *
+   * @generated from field: google.protobuf.Timestamp bucket_start = 1;
+   */
+  bucketStart?: Timestamp | undefined;
+
+  /**
+   * What was spent in it.
+   *
+   * @generated from field: google.type.Money amount = 2;
+   */
+  amount?: Money | undefined;
+
+  /**
+   * What the cached tokens in it would have cost as input.
+   *
+   * @generated from field: google.type.Money cost_saving = 3;
+   */
+  costSaving?: Money | undefined;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.SpendingBucket.
+ * Use `create(SpendingBucketSchema)` to create a new message.
+ */
+export declare const SpendingBucketSchema: GenMessage<SpendingBucket>;
+
+/**
+ * The last month, day by day.
+ *
+ * @generated from message tensormesh.billing.v1.GetUserSpendingHistoryResponse
+ */
+export declare type GetUserSpendingHistoryResponse = Message<"tensormesh.billing.v1.GetUserSpendingHistoryResponse"> & {
+  /**
+   * Today and the 30 days before it, oldest first; days without spending are there, with zero.
+   *
+   * @generated from field: repeated tensormesh.billing.v1.SpendingBucket buckets = 1;
+   */
+  buckets: SpendingBucket[];
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetUserSpendingHistoryResponse.
+ * Use `create(GetUserSpendingHistoryResponseSchema)` to create a new message.
+ */
+export declare const GetUserSpendingHistoryResponseSchema: GenMessage<GetUserSpendingHistoryResponse>;
+
+/**
  * How a transaction ended.
  *
  * @generated from enum tensormesh.billing.v1.TransactionStatus
@@ -293,7 +421,7 @@ export enum TransactionType {
 export declare const TransactionTypeSchema: GenEnum<TransactionType>;
 
 /**
- * What moved a user's balance.
+ * What moved a user's balance, and what was spent of it.
  *
  * @generated from service tensormesh.billing.v1.BillingTransactionService
  */
@@ -307,6 +435,26 @@ export declare const BillingTransactionService: GenService<{
     methodKind: "unary";
     input: typeof ListBillingTransactionsRequestSchema;
     output: typeof ListBillingTransactionsResponseSchema;
+  },
+  /**
+   * Returns what a user spent in the last 24 hours, 7 days and 30 days.
+   *
+   * @generated from rpc tensormesh.billing.v1.BillingTransactionService.GetUserSpendingSummary
+   */
+  getUserSpendingSummary: {
+    methodKind: "unary";
+    input: typeof GetUserSpendingSummaryRequestSchema;
+    output: typeof GetUserSpendingSummaryResponseSchema;
+  },
+  /**
+   * Returns what a user spent and saved in each day of the last month.
+   *
+   * @generated from rpc tensormesh.billing.v1.BillingTransactionService.GetUserSpendingHistory
+   */
+  getUserSpendingHistory: {
+    methodKind: "unary";
+    input: typeof GetUserSpendingHistoryRequestSchema;
+    output: typeof GetUserSpendingHistoryResponseSchema;
   },
 }>;
 

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { addAdminCatalog, addCatalog } from "./commands/admin-catalog.ts";
 import { addAdminCredit } from "./commands/admin-credit.ts";
 import { addAdminPrices } from "./commands/admin-prices.ts";
+import { addAdminSpending } from "./commands/admin-spending.ts";
 import { addAdminUsers } from "./commands/admin-users.ts";
 import { addBalance } from "./commands/balance.ts";
 import { addChat } from "./commands/chat.ts";
@@ -18,6 +19,7 @@ import { addUpdate } from "./commands/models-update.ts";
 import { addWait } from "./commands/models-wait.ts";
 import { addPreflight } from "./commands/preflight.ts";
 import { addReceipts } from "./commands/receipts.ts";
+import { addSpending } from "./commands/spending.ts";
 import { addTransactions } from "./commands/transactions.ts";
 import type { CliIo } from "./io.ts";
 import { withUsageErrors } from "./usage-errors.ts";
@@ -34,6 +36,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addBalance(program, io);
   addTransactions(program, io);
   addReceipts(program, io);
+  addSpending(program, io);
   addCatalog(program, io);
   addAdmin(program, io);
   tab(program, { completionCommandName: "completion" });
@@ -58,6 +61,7 @@ function addAdmin(program: Command, io: CliIo): void {
   const admin = known ?? program.command("admin").description("administration");
   addAdminUsers(admin, io);
   addAdminCredit(admin, io);
+  addAdminSpending(admin, io);
   addAdminPrices(admin, io);
   addAdminCatalog(admin, io);
 }

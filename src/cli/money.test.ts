@@ -145,6 +145,37 @@ test("receipts list what was counted, and one shows by which prices", async (t) 
   assert.match(one.stdout, /per million +input 0\.10 USD, cached 0\.00 USD, output 0\.40 USD/);
 });
 
+test("spending is shown by period and by day, and to administrators of several users", async (t) => {
+  const { slipway, asked } = await setup(t, (router, calls) => {
+    router.service(BillingTransactionService, {
+      getUserSpendingSummary: ({ userId }) => {
+        calls.push(userId);
+        return { spend24h: usd(0n, 4_200), spend7d: usd(3n), spend30d: usd(14n, 500_000_000) };
+      },
+      getUserSpendingHistory: () => ({
+        buckets: [{ bucketStart: at, amount: usd(0n, 4_200), costSaving: usd(0n, 800) }],
+      }),
+    });
+    router.service(AdminBillingService, {
+      getUsersSpendingSummary: ({ targetUserIds }) => ({
+        summaries: targetUserIds.map((userId) => ({ userId, spend24h: usd(1n), spend30d: usd(2n) })),
+      }),
+    });
+  });
+  const summary = await slipway.run(["spending", "--user", USER_ID]);
+  assert.equal(
+    summary.stdout,
+    "last 24 hours  0.0000042 USD\nlast 7 days    3.00 USD\nlast 30 days   14.50 USD\n",
+  );
+  assert.deepEqual(asked, [USER_ID]);
+  const history = await slipway.run(["spending", "history"]);
+  assert.match(history.stdout, /2026-03-01 +0\.0000042 USD +0\.0000008 USD/);
+  const json = JSON.parse((await slipway.run(["spending", "history", "--output", "json"])).stdout);
+  assert.deepEqual(json.buckets[0].amount, { currencyCode: "USD", units: "0", nanos: 4_200 });
+  const many = await slipway.run(["admin", "spending", USER_ID]);
+  assert.match(many.stdout, new RegExp(`${USER_ID} +1\\.00 USD +- +2\\.00 USD`));
+});
+
 test("cards are listed and attached, and a top-up never prints what confirms it", async (t) => {
   const { slipway, asked } = await setup(t, (router, calls) =>
     router.service(StripeService, {

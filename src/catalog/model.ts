@@ -1,7 +1,7 @@
 /** The catalogue: deployments that are offered to every user under a served name, paid by the token. */
 
 export interface CatalogLimits {
-  /** Requests of one account at the same time; 0 = no limit of the entry's own. */
+  /** Requests of all accounts that one gateway lets through at the same time, fairly in turn; 0 = the gateway's own limit. */
   readonly concurrencyMax: number;
   /** Output tokens of one request; 0 = no limit of the entry's own. */
   readonly outputTokensMax: number;

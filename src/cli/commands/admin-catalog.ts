@@ -37,7 +37,7 @@ export function addAdminCatalog(admin: Command, io: CliIo): void {
     .option("--owner-agreed", "its owner, who goes on paying its time, agreed")
     .option(
       "--concurrency-max <count>",
-      "requests of one account at the same time; 0 for no limit",
+      "requests of all accounts at the same time, per gateway; 0 for the gateway's own limit",
       parseCount,
     )
     .option("--output-tokens-max <count>", "output tokens of one request; 0 for no limit", parseCount)

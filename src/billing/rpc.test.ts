@@ -131,6 +131,8 @@ test("what is an administrator's is refused to users, and another's money to all
     ["GET", `/v1/billing/spending/summary?userId=${other}`],
     ["GET", `/v1/billing/spending/history?userId=${other}`],
     ["POST", "/v1/admin/billing/spending/summary", { targetUserIds: [other] }],
+    ["GET", `/v1/billing/usage?userId=${other}`],
+    ["GET", `/v1/billing/usage/history?userId=${other}`],
     ["GET", `/v1/billing/stripe/customers?userId=${other}`],
     ["GET", `/v1/billing/stripe/customers/payment-methods?userId=${other}`],
   ];
@@ -312,6 +314,53 @@ test("spending is told to the user by period and by day, and to administrators o
   assert.deepEqual([named.status, named.reason], [403, "NOT_ALLOWED"]);
   const missing = await call(admin, "GET", `/v1/billing/spending/history?userId=${f.ctx.random.uuid()}`);
   assert.equal(missing.reason, "USER_NOT_FOUND");
+});
+
+test("usage is told by model with hit rate and saving, by day, narrowed by time and model", async (t) => {
+  const { f, call, user } = await setup(t);
+  await credit(f, units(10));
+  const windowModel = await serveOneWindow(f);
+  const price = await tokenPriceOf(f);
+  const lease = { gatewayId: "g", userId: f.userId, wantNanos: units(1), currency: CURRENCY, now: f.now() };
+  const { sliceId } = await leaseSlice(f.ctx, lease);
+  const priced = { sliceId, priceVersionId: price.versionId };
+  await ingestUsage(f.ctx, [usage(f, priced), usage(f, { ...priced, cachedTokens: 600 })]);
+  const { modelId } = usage(f);
+  const gpuTime = { requests: "0", promptTokens: "0", cachedTokens: "0", completionTokens: "0" };
+  const gpu = { ...gpuTime, gpuTimeMs: "20000", amount: usd("0", 20_000_000), costSaving: usd("0") };
+  const tokens = {
+    ...{ requests: "2", promptTokens: "2000", cachedTokens: "1000", completionTokens: "200" },
+    ...{ cacheHitRate: 0.5, gpuTimeMs: "0", amount: usd("0", 3_200_000), costSaving: usd("0", 2_000_000) },
+  };
+  const all = await call(user, "GET", "/v1/billing/usage");
+  assert.deepEqual(all.body, {
+    models: [
+      { modelId: windowModel, servedName: "", usage: gpu },
+      { modelId, servedName: "tiny", usage: tokens },
+    ],
+    total: { ...tokens, gpuTimeMs: "20000", amount: usd("0", 23_200_000) },
+    startTime: "2026-01-30T00:00:00Z",
+    endTime: "2026-03-02T00:00:00Z",
+    nextPageToken: "",
+  });
+  const one = await call(user, "GET", `/v1/billing/usage?modelId=${modelId}&startTime=2026-03-01T00:00:00Z`);
+  assert.deepEqual([one.body.models?.length, one.body.total], [1, tokens]);
+  const before = await call(user, "GET", "/v1/billing/usage?endTime=2026-03-01T00:00:00Z");
+  assert.deepEqual([before.body.models, before.body.total?.amount], [[], usd("0")]);
+  const days = await call(user, "GET", "/v1/billing/usage/history?pageSize=1");
+  const row = { bucketStart: "2026-03-01T00:00:00Z", modelId: windowModel, servedName: "", usage: gpu };
+  assert.deepEqual(days.body.rows, [row]);
+  const next = await call(user, "GET", `/v1/billing/usage/history?pageToken=${days.body.nextPageToken}`);
+  assert.deepEqual([next.body.rows?.length, next.body.rows?.[0]?.servedName], [1, "tiny"]);
+  const refused = [
+    "usage?startTime=2020-01-01T00:00:00Z",
+    "usage/history?startTime=2026-03-01T00:00:00Z&endTime=2026-02-01T00:00:00Z",
+    `usage?pageToken=${days.body.nextPageToken}`,
+  ];
+  for (const path of refused) {
+    const answer = await call(user, "GET", `/v1/billing/${path}`);
+    assert.deepEqual([answer.status, answer.reason], [400, "INVALID_FIELD"], path);
+  }
 });
 
 async function pages(

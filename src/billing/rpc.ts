@@ -7,6 +7,7 @@ import {
   ListReceiptsResponseSchema,
   ReceiptService,
 } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import {
   BillingTransactionService,
   GetUserSpendingHistoryResponseSchema,
@@ -54,6 +55,7 @@ import { attachCard, customerOf, listCards, type PaymentProcessor, topUp } from 
 import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 import { adminRoutes } from "./rpc-admin.ts";
+import { usageService } from "./rpc-usage.ts";
 import { spendingHistory, spendingSummaries } from "./spending/index.ts";
 import { statement, statementQuery } from "./statement.ts";
 
@@ -62,12 +64,13 @@ export interface BillingRoutesDeps extends RoutesDeps {
   readonly payments: PaymentProcessor | undefined;
 }
 
-/** Registers the balance, transaction, price, receipt, card and administrators' services. */
+/** Registers the balance, transaction, receipt, usage, price, card and administrators' services. */
 export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) => void {
   return (router) => {
     router.service(UserBalanceService, balanceService(deps));
     router.service(BillingTransactionService, transactionService(deps));
     router.service(ReceiptService, receiptService(deps));
+    router.service(UsageService, usageService(deps));
     router.service(PricingService, pricingService(deps));
     router.service(StripeService, stripeService(deps));
     adminRoutes(deps)(router);

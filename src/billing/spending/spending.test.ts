@@ -35,7 +35,15 @@ import {
   type TokenPriceVersion,
   type UsageRecord,
 } from "../index.ts";
-import { spendingHistory, spendingSummaries } from "./index.ts";
+import {
+  listModelUsage,
+  listUsageHistory,
+  spendingHistory,
+  spendingSummaries,
+  type UsageQuery,
+  type UsageSum,
+  usageQuery,
+} from "./index.ts";
 
 const RUNS = 10;
 const DAY_MS = 86_400_000;
@@ -76,6 +84,7 @@ test("spending and its days are the sums of the receipts, and of the ledger's ch
       for (const userId of users) await credit(f, units(1_000), userId);
       for (const one of steps) await perform(world, one);
       for (const userId of users) await check(f, userId);
+      for (const userId of users) await checkUsage(f, userId);
       f.advance(17 * HOUR_MS + 1);
       for (const userId of users) await check(f, userId);
     }),
@@ -124,18 +133,81 @@ async function check(f: Fixture, userId: string): Promise<void> {
   const [summary] = await spendingSummaries(f.ctx, [userId]);
   assert.deepEqual(summary?.nanos, { "24h": since(1), "7d": since(7), "30d": since(30) });
   const { days } = await spendingHistory(f.ctx, userId);
-  const today = Math.floor(now / DAY_MS) * DAY_MS;
+  const today = startOfDay(f.now());
   assert.deepEqual(
     days,
     Array.from({ length: 31 }, (_, at) => {
       const start = today - (30 - at) * DAY_MS;
-      const within = receipts.filter(
-        ({ at: when }) => Math.floor(when.getTime() / DAY_MS) * DAY_MS === start,
-      );
+      const within = receipts.filter(({ at: when }) => startOfDay(when) === start);
       return { startsAt: new Date(start), ...sum(within) };
     }),
   );
   await agreesWithLedger(f, userId, sum(receipts).chargeNanos);
+}
+
+/** What models used, in all, by model, and by day and model, is counted from the receipts once more. */
+async function checkUsage(f: Fixture, userId: string): Promise<void> {
+  const from = startOfDay(f.now()) - 30 * DAY_MS;
+  const receipts = (await allReceipts(f, userId)).filter(({ at }) => at.getTime() >= from);
+  const query = { userId, modelId: "", startTime: null, endTime: null };
+  const byModel = await collect(query, "models", (page) => listModelUsage(f.ctx, query, page));
+  assert.deepEqual(
+    byModel.map(({ modelId, servedName, ...sums }) => [servedName, modelId, sums]),
+    counted(receipts, (one) => [one.servedName, one.modelId]),
+  );
+  const { total } = await listModelUsage(f.ctx, query, { size: 1, after: undefined });
+  assert.deepEqual(total, usageOf(receipts));
+  const byDay = await collect(query, "days", (page) => listUsageHistory(f.ctx, query, page));
+  assert.deepEqual(
+    byDay.map(({ day, modelId, servedName, ...sums }) => [day, servedName, modelId, sums]),
+    counted(receipts, (one) => [one.at.toISOString().slice(0, 10), one.servedName, one.modelId]).toSorted(
+      ([a = ""], [b = ""]) => (a === b ? 0 : a < b ? 1 : -1),
+    ),
+  );
+}
+
+/** All pages, two rows each. */
+async function collect<T>(
+  query: UsageQuery,
+  list: "models" | "days",
+  fetchPage: (page: ReturnType<typeof parsePage>) => Promise<{ rows: readonly T[]; nextPageToken: string }>,
+): Promise<readonly T[]> {
+  const rows: T[] = [];
+  let pageToken = "";
+  do {
+    const answer = await fetchPage(parsePage({ pageSize: 2, pageToken }, usageQuery(list, query)));
+    rows.push(...answer.rows);
+    pageToken = answer.nextPageToken;
+  } while (pageToken !== "");
+  return rows;
+}
+
+/** Receipts in groups of one key, ordered by its parts. */
+function counted(
+  receipts: readonly Receipt[],
+  keyOf: (one: Receipt) => readonly string[],
+): readonly (readonly [...string[], UsageSum])[] {
+  const groups = Map.groupBy(receipts, (one) => JSON.stringify(keyOf(one)));
+  return [...groups]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, group]) => [...(group[0] ? keyOf(group[0]) : []), usageOf(group)]);
+}
+
+function usageOf(receipts: readonly Receipt[]): UsageSum {
+  const add = (of: (one: Receipt["usage"]) => bigint) =>
+    receipts.reduce((total, { usage: one }) => total + of(one), 0n);
+  return {
+    requests: add((one) => (one.kind === "tokens" ? 1n : 0n)),
+    promptTokens: add((one) => (one.kind === "tokens" ? one.promptTokens : 0n)),
+    cachedTokens: add((one) => (one.kind === "tokens" ? one.cachedTokens : 0n)),
+    completionTokens: add((one) => (one.kind === "tokens" ? one.completionTokens : 0n)),
+    gpuMs: add((one) => (one.kind === "gpu" ? one.chargedMs : 0n)),
+    ...sum(receipts),
+  };
+}
+
+function startOfDay(at: Date): number {
+  return Math.floor(at.getTime() / DAY_MS) * DAY_MS;
 }
 
 /** Whatever was charged since the beginning is in each grain once, and left the user's account. */

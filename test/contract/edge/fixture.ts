@@ -12,6 +12,7 @@ import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { pino } from "pino";
 import { AdminPricingService } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
+import { UsageService } from "../../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../../gen/slipway/catalog/v1/catalog_service_pb.js";
 import { AdminIdentityService } from "../../../gen/slipway/identity/v1/admin_identity_service_pb.js";
 import { ModelControlService } from "../../../gen/slipway/model/v1/model_control_service_pb.js";
@@ -50,6 +51,7 @@ export const SERVICES: readonly DescService[] = [
   PricingService,
   ReceiptService,
   StripeService,
+  UsageService,
   UserBalanceService,
   UserService,
 ];

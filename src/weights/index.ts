@@ -50,6 +50,7 @@ export function createWeights(options: WeightsOptions): Weights {
     cache: openCache(options.cacheDir, options.cacheMaxBytes, options.freeBytes),
     allowedDirs: options.allowedDirs,
     builtin: options.builtin,
+    builtinFacts: new Map<string, WeightsFacts>(),
   };
   return {
     resolve: (ctx, input) => resolveWeights(ctx, deps, input),

@@ -92,7 +92,25 @@ async function resolveFile(deps: WeightsDeps, path: string, source: string): Pro
   return { source, revision: "", ...filesOf({ format: "gguf", files }), ...told };
 }
 
+/** Facts of built-in weights that are kept: seeds are the user's to choose, so there may be any number of them. */
+const BUILTIN_FACTS_MAX = 64;
+
+/** The same name and seed are the same bytes, so they are made and read once. */
 async function resolveBuiltin(
+  deps: WeightsDeps,
+  source: Source & { readonly kind: "builtin" },
+  text: string,
+): Promise<WeightsFacts> {
+  const known = deps.builtinFacts.get(text);
+  if (known) return known;
+  const facts = await readBuiltin(deps, source, text);
+  const oldest = deps.builtinFacts.keys().next();
+  if (deps.builtinFacts.size >= BUILTIN_FACTS_MAX && !oldest.done) deps.builtinFacts.delete(oldest.value);
+  deps.builtinFacts.set(text, facts);
+  return facts;
+}
+
+async function readBuiltin(
   deps: WeightsDeps,
   source: Source & { readonly kind: "builtin" },
   text: string,

@@ -21,6 +21,7 @@ import { addPreflight } from "./commands/preflight.ts";
 import { addReceipts } from "./commands/receipts.ts";
 import { addSpending } from "./commands/spending.ts";
 import { addTransactions } from "./commands/transactions.ts";
+import { addUsage } from "./commands/usage.ts";
 import type { CliIo } from "./io.ts";
 import { withUsageErrors } from "./usage-errors.ts";
 
@@ -37,6 +38,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addTransactions(program, io);
   addReceipts(program, io);
   addSpending(program, io);
+  addUsage(program, io);
   addCatalog(program, io);
   addAdmin(program, io);
   tab(program, { completionCommandName: "completion" });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
 import {
   AdminPricingService,
@@ -9,6 +9,7 @@ import {
   CreateServerlessPriceRequestSchema,
 } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { ReceiptSchema, ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import {
   CatalogService,
   PublishModelRequestSchema,
@@ -174,6 +175,64 @@ test("spending is shown by period and by day, and to administrators of several u
   assert.deepEqual(json.buckets[0].amount, { currencyCode: "USD", units: "0", nanos: 4_200 });
   const many = await slipway.run(["admin", "spending", USER_ID]);
   assert.match(many.stdout, new RegExp(`${USER_ID} +1\\.00 USD +- +2\\.00 USD`));
+});
+
+test("usage is shown by model with the total of all, and by day, for the days that are named", async (t) => {
+  const usage = {
+    ...{
+      requests: 3n,
+      promptTokens: 2_000n,
+      cachedTokens: 1_001n,
+      completionTokens: 48n,
+      cacheHitRate: 0.5005,
+    },
+    ...{ amount: usd(0n, 4_200), costSaving: usd(0n, 800) },
+  };
+  const total = { ...usage, gpuTimeMs: 843_000n };
+  const { slipway, asked } = await setup(t, (router, calls) => {
+    router.service(UsageService, {
+      listModelUsage: ({ startTime, endTime, modelId, pageToken }) => {
+        calls.push(
+          [startTime, endTime, modelId].map((one) =>
+            typeof one === "object" ? timestampDate(one).toISOString() : one,
+          ),
+        );
+        const range = { startTime: at, endTime: timestampFromDate(new Date("2026-04-01T00:00:00Z")), total };
+        return pageToken === ""
+          ? {
+              ...range,
+              models: [{ modelId: MODEL_ID, usage: { gpuTimeMs: 843_000n } }],
+              nextPageToken: "more",
+            }
+          : { ...range, models: [{ modelId: MODEL_ID, servedName: "tiny", usage }] };
+      },
+      listUsageHistory: ({ startTime, endTime }) => ({
+        rows: startTime || endTime ? [] : [{ bucketStart: at, servedName: "tiny", modelId: MODEL_ID, usage }],
+      }),
+    });
+  });
+  const ran = await slipway.run(["usage", "--month", "2026-03", "--model", MODEL_ID]);
+  assert.match(ran.stdout, /^2026-03-01 to 2026-03-31 \(UTC\)\n/);
+  assert.match(ran.stdout, /\(time\) +0 +0 +0 +- +0 +14 min 3 s +- +- +\S+\n/);
+  assert.match(ran.stdout, /tiny +3 +2000 +1001 +50\.0 % +48 +- +0\.0000042 USD +0\.0000008 USD +\S+\n/);
+  assert.match(ran.stdout, /total +3 +2000 +1001 +50\.0 % +48 +14 min 3 s +0\.0000042 USD +0\.0000008 USD\n/);
+  const month = ["2026-03-01T00:00:00.000Z", "2026-04-01T00:00:00.000Z", MODEL_ID];
+  assert.deepEqual(asked, [month, month]);
+  const json = JSON.parse((await slipway.run(["usage", "--to", "2028-02-28", "--output", "json"])).stdout);
+  assert.deepEqual([json.models.length, json.total.gpuTimeMs, json.nextPageToken], [2, "843000", ""]);
+  assert.deepEqual(asked[2], [undefined, "2028-02-29T00:00:00.000Z", ""]);
+  assert.match((await slipway.run(["usage", "history"])).stdout, /2026-03-01 +tiny +3 +2000/);
+  const none = await slipway.run(["usage", "history", "--from", "2026-03-01", "--to", "2026-03-02"]);
+  assert.equal(none.stdout, "Nothing was used.\n");
+  const wrong = [
+    ["--month", "2026-13"],
+    ["--from", "2026-02-30"],
+    ["--to", "now"],
+    ["--month", "2026-03", "--to", "2026-03-02"],
+  ];
+  for (const options of wrong) {
+    assert.equal((await slipway.run(["usage", ...options])).status, 2, options.join(" "));
+  }
 });
 
 test("cards are listed and attached, and a top-up never prints what confirms it", async (t) => {

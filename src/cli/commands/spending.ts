@@ -1,10 +1,10 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import {
   BillingTransactionService,
   GetUserSpendingHistoryResponseSchema,
   GetUserSpendingSummaryResponseSchema,
 } from "../../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
+import { day } from "../days.ts";
 import { money } from "../human.ts";
 import type { CliIo } from "../io.ts";
 import { run, type Session, withCommonOptions } from "../session.ts";
@@ -46,7 +46,7 @@ async function showHistory(session: Session, options: Options): Promise<void> {
   const answer = await client.getUserSpendingHistory({ userId: options.user ?? "" });
   const columns = [{ title: "DAY" }, { title: "SPENT", right: true }, { title: "SAVED", right: true }];
   const rows = answer.buckets.map((bucket) => [
-    bucket.bucketStart ? timestampDate(bucket.bucketStart).toISOString().slice(0, 10) : "-",
+    day(bucket.bucketStart),
     money(bucket.amount),
     money(bucket.costSaving),
   ]);

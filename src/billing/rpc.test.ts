@@ -316,6 +316,46 @@ test("spending is told to the user by period and by day, and to administrators o
   assert.equal(missing.reason, "USER_NOT_FOUND");
 });
 
+test("every transaction of the list is found by its id, by its user and administrators alone", async (t) => {
+  const { f, call, admin, user } = await setup(t);
+  const cards = "/v1/billing/stripe/customers/payment-methods";
+  await call(user, "POST", cards, { stripePaymentMethodId: "pm_card_chargeDeclined" });
+  await call(user, "POST", "/v1/billing/stripe/payment-intents", { amount: usd("5") });
+  await credit(f, units(10));
+  await serveOneWindow(f);
+  const price = await tokenPriceOf(f);
+  const lease = { gatewayId: "g", userId: f.userId, wantNanos: units(1), currency: CURRENCY, now: f.now() };
+  const { sliceId } = await leaseSlice(f.ctx, lease);
+  await ingestUsage(f.ctx, [usage(f, { sliceId, priceVersionId: price.versionId })]);
+  const { body } = await call(user, "GET", "/v1/billing/transactions");
+  const lines = Object.values(body.transactions ?? {});
+  const kinds = ["charge.gpu", "charge.tokens", "credit.grant", "topup.card"];
+  assert.deepEqual(lines.map((line) => String(line?.code)).sort(), kinds);
+  const stranger = await tokenOf(f, (await createUser(f.ctx, {})).id);
+  for (const line of lines) {
+    const path = `/v1/billing/transactions/${line?.transactionId}`;
+    assert.deepEqual((await call(user, "GET", path)).body, { transaction: line });
+    assert.deepEqual((await call(admin, "GET", `${path}?userId=${f.userId}`)).body, { transaction: line });
+    for (const token of [stranger, admin]) {
+      const hidden = await call(token, "GET", path);
+      assert.deepEqual([hidden.status, hidden.reason], [404, "TRANSACTION_NOT_FOUND"], path);
+    }
+    assert.equal((await call(stranger, "GET", `${path}?userId=${f.userId}`)).reason, "NOT_ALLOWED");
+  }
+  for (const id of [
+    "0",
+    "999999999999999999999",
+    "tokens-2026-04",
+    "tokens-9999-99",
+    f.ctx.random.uuid(),
+    "' or 1=1",
+    "-1",
+  ]) {
+    const path = `/v1/billing/transactions/${encodeURIComponent(id)}`;
+    assert.equal((await call(user, "GET", path)).reason, "TRANSACTION_NOT_FOUND", id);
+  }
+});
+
 test("usage is told by model with hit rate and saving, by day, narrowed by time and model", async (t) => {
   const { f, call, user } = await setup(t);
   await credit(f, units(10));

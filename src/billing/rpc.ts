@@ -10,6 +10,7 @@ import {
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import {
   BillingTransactionService,
+  GetBillingTransactionResponseSchema,
   GetUserSpendingHistoryResponseSchema,
   GetUserSpendingSummaryResponseSchema,
   ListBillingTransactionsResponseSchema,
@@ -50,6 +51,7 @@ import {
   spendingToWire,
   tokenPriceToWire,
 } from "./convert.ts";
+import { getTransaction } from "./get-transaction.ts";
 import { payerOf } from "./payer.ts";
 import { attachCard, customerOf, listCards, type PaymentProcessor, topUp } from "./payments/index.ts";
 import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
@@ -110,6 +112,12 @@ function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof Billing
         transactions: rows.map(lineToWire),
         nextPageToken,
       });
+    },
+    async getBillingTransaction(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const { transactionId } = request;
+      const line = await getTransaction(callCtx(deps, context), { userId, transactionId });
+      return create(GetBillingTransactionResponseSchema, { transaction: lineToWire(line) });
     },
     async getUserSpendingSummary(request, context) {
       const userId = await payerOf(deps, context, request.userId);

@@ -1,5 +1,6 @@
 /** The statements that read what moved a user's money. */
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
+import { isUuid } from "../base/id.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { MovementCode } from "./ledger/index.ts";
 
@@ -70,6 +71,25 @@ export async function selectLines(ctx: DbCtx, input: LinesInput): Promise<readon
   return rows;
 }
 
+/** One line of the user's by its id, whose form tells where it is. */
+export async function selectLine(
+  ctx: DbCtx,
+  input: Pick<LinesInput, "userId" | "currency"> & { readonly id: string },
+): Promise<StatementLine | undefined> {
+  const { id } = input;
+  const all = { ...input, codes: undefined, modelId: null, after: undefined, limit: 1 };
+  const query = /^\d{1,18}$/.test(id)
+    ? transfers(all, sql`t.id = ${id}::bigint`)
+    : /^tokens-\d{4}-\d\d$/.test(id)
+      ? months(all, sql`to_char(month, 'YYYY-MM') = ${id.slice("tokens-".length)}`)
+      : isUuid(id)
+        ? unpaid(all, sql`id = ${id}::uuid`)
+        : undefined;
+  if (query === undefined) return undefined;
+  const { rows } = await sql<StatementLine>`${query}`.execute(ctx.db);
+  return rows[0];
+}
+
 /** After the cursor, newest first; ids compare as bytes, the same in every source. */
 function following(input: LinesInput, at: string, id: string) {
   const { after } = input;
@@ -81,7 +101,9 @@ function wanted(input: LinesInput, code: string) {
   return input.codes ? sql`${sql.raw(code)} = any (${[...input.codes]})` : sql`true`;
 }
 
-function transfers(input: LinesInput) {
+const ANY = sql`true`;
+
+function transfers(input: LinesInput, only: RawBuilder<unknown> = ANY) {
   return sql`
     select t.id::text as id, e.at, t.code, e.amount as nanos, t.currency, 'succeeded' as state,
       coalesce(c.reason, '') as note, w.model_id as "modelId", p.card_id as "cardId", p.processor_id as "processorId",
@@ -94,13 +116,13 @@ function transfers(input: LinesInput) {
       left join credit_grant c on c.transfer_id = t.id
     where e.account_id = (select id from ledger_account
         where owner_id = ${input.userId} and kind = 'user' and currency = ${input.currency})
-      and t.code <> 'charge.tokens' and ${wanted(input, "t.code")}
+      and ${only} and t.code <> 'charge.tokens' and ${wanted(input, "t.code")}
       and (${input.modelId}::uuid is null or w.model_id = ${input.modelId}::uuid)
       and ${following(input, "e.at", "t.id::text")}
     order by e.at desc, t.id::text collate "C" desc limit ${input.limit}`;
 }
 
-function months(input: LinesInput) {
+function months(input: LinesInput, only: RawBuilder<unknown> = ANY) {
   return sql`
     select id, at, 'charge.tokens' as code, nanos, ${input.currency} as currency, 'succeeded' as state, '' as note,
       case when models = 1 then "modelId" end as "modelId", null as "cardId", null as "processorId", null::jsonb as gpu, tokens
@@ -112,19 +134,19 @@ function months(input: LinesInput) {
           'cachedTokens', cached_tokens, 'completionTokens', completion_tokens,
           'chargeNanos', charge_nanos::text, 'savingNanos', saving_nanos::text) order by served_name)) as tokens
       from token_month
-      where user_id = ${input.userId} and (${input.modelId}::uuid is null or model_id = ${input.modelId}::uuid)
+      where user_id = ${input.userId} and ${only} and (${input.modelId}::uuid is null or model_id = ${input.modelId}::uuid)
       group by month
     ) m
     where ${wanted(input, "'charge.tokens'")} and ${following(input, "at", "id")}
     order by at desc, id collate "C" desc limit ${input.limit}`;
 }
 
-function unpaid(input: LinesInput) {
+function unpaid(input: LinesInput, only: RawBuilder<unknown> = ANY) {
   return sql`
     select id::text as id, created_at as at, 'topup.card' as code, amount as nanos, currency, state, coalesce(failure, '') as note,
       null::uuid as "modelId", card_id as "cardId", processor_id as "processorId", null::jsonb as gpu, null::jsonb as tokens
     from payment_intent
     where user_id = ${input.userId} and currency = ${input.currency} and state <> 'succeeded' and ${input.modelId}::uuid is null
-      and ${wanted(input, "'topup.card'")} and ${following(input, "created_at", "id::text")}
+      and ${only} and ${wanted(input, "'topup.card'")} and ${following(input, "created_at", "id::text")}
     order by created_at desc, id::text collate "C" desc limit ${input.limit}`;
 }

@@ -104,6 +104,28 @@ test("transactions are a table with exact amounts, narrowed by type and model", 
   assert.equal((await slipway.run(["transactions", "--type", "gifts"])).status, 2);
 });
 
+test("one transaction is shown with its details, a line for each model", async (t) => {
+  const model = { model: "tiny", requests: 3, charge: "0.0000042 USD" };
+  const { slipway, asked } = await setup(t, (router, calls) =>
+    router.service(BillingTransactionService, {
+      getBillingTransaction: ({ transactionId, userId }) => {
+        calls.push([transactionId, userId]);
+        const amount = { currencyCode: "USD", units: 0n, nanos: -4_200 };
+        const details = { month: "2026-03", models: [model, { ...model, model: "other" }] };
+        return { transaction: { transactionId, code: "charge.tokens", createdAt: at, amount, details } };
+      },
+    }),
+  );
+  const ran = await slipway.run(["transactions", "get", "tokens-2026-03", "--user", USER_ID]);
+  assert.match(ran.stdout, /^transaction +tokens-2026-03\n/);
+  assert.match(ran.stdout, /amount +-0\.0000042 USD\n/);
+  assert.match(
+    ran.stdout,
+    /month +2026-03\nmodels +model tiny, requests 3, charge 0\.0000042 USD\nmodels +model other,/,
+  );
+  assert.deepEqual(asked, [["tokens-2026-03", USER_ID]]);
+});
+
 test("receipts list what was counted, and one shows by which prices", async (t) => {
   const tokens = create(ReceiptSchema, {
     receiptId: "req-1",

@@ -26,6 +26,7 @@ const BY_REASON: Readonly<Record<string, string>> = {
   USER_NOT_FOUND: "`slipway admin users list` shows all users.",
   KEY_NOT_FOUND: "`slipway keys list` shows your keys.",
   RECEIPT_NOT_FOUND: "A request's receipt appears within seconds; `slipway receipts list` shows the newest.",
+  TRANSACTION_NOT_FOUND: "`slipway transactions --output json` shows the ids.",
   PLACE_UNKNOWN: "`slipway preflight …` lists every place and why it is possible or not.",
   PLACE_UNAVAILABLE: "`slipway preflight …` lists every place and why it is possible or not.",
   CAPACITY_SHORT: "`slipway preflight …` lists every place and why it is possible or not.",

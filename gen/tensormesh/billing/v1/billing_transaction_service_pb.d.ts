@@ -178,6 +178,53 @@ export declare type ListBillingTransactionsResponse = Message<"tensormesh.billin
 export declare const ListBillingTransactionsResponseSchema: GenMessage<ListBillingTransactionsResponse>;
 
 /**
+ * Which transaction.
+ *
+ * @generated from message tensormesh.billing.v1.GetBillingTransactionRequest
+ */
+export declare type GetBillingTransactionRequest = Message<"tensormesh.billing.v1.GetBillingTransactionRequest"> & {
+  /**
+   * Its id. A month's tokens are one transaction, `tokens-2026-03`, which grows until the month ends.
+   *
+   * @generated from field: string transaction_id = 1;
+   */
+  transactionId: string;
+
+  /**
+   * The user; empty for the caller. Administrators may name another user.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetBillingTransactionRequest.
+ * Use `create(GetBillingTransactionRequestSchema)` to create a new message.
+ */
+export declare const GetBillingTransactionRequestSchema: GenMessage<GetBillingTransactionRequest>;
+
+/**
+ * The transaction.
+ *
+ * @generated from message tensormesh.billing.v1.GetBillingTransactionResponse
+ */
+export declare type GetBillingTransactionResponse = Message<"tensormesh.billing.v1.GetBillingTransactionResponse"> & {
+  /**
+   * The transaction.
+   *
+   * @generated from field: tensormesh.billing.v1.BillingTransaction transaction = 1;
+   */
+  transaction?: BillingTransaction | undefined;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.GetBillingTransactionResponse.
+ * Use `create(GetBillingTransactionResponseSchema)` to create a new message.
+ */
+export declare const GetBillingTransactionResponseSchema: GenMessage<GetBillingTransactionResponse>;
+
+/**
  * Whose spending.
  *
  * @generated from message tensormesh.billing.v1.GetUserSpendingSummaryRequest
@@ -435,6 +482,16 @@ export declare const BillingTransactionService: GenService<{
     methodKind: "unary";
     input: typeof ListBillingTransactionsRequestSchema;
     output: typeof ListBillingTransactionsResponseSchema;
+  },
+  /**
+   * Returns one transaction with its details.
+   *
+   * @generated from rpc tensormesh.billing.v1.BillingTransactionService.GetBillingTransaction
+   */
+  getBillingTransaction: {
+    methodKind: "unary";
+    input: typeof GetBillingTransactionRequestSchema;
+    output: typeof GetBillingTransactionResponseSchema;
   },
   /**
    * Returns what a user spent in the last 24 hours, 7 days and 30 days.

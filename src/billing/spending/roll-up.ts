@@ -70,12 +70,14 @@ function bucketsOf(item: ChargedItem): readonly BucketSum[] {
   }));
 }
 
+// Ids in either case are one to the database, which refuses a batch that names a row twice.
 function bucketKey(sum: BucketSum): string {
-  return JSON.stringify([sum.userId, sum.currency, sum.kind, sum.grain, sum.startsAt]);
+  return JSON.stringify([sum.userId.toLowerCase(), sum.currency, sum.kind, sum.grain, sum.startsAt]);
 }
 
 function dayKey(sum: DaySum): string {
-  return JSON.stringify([sum.userId, sum.at, sum.modelId, sum.servedName, sum.kind, sum.currency]);
+  const [userId, modelId] = [sum.userId.toLowerCase(), sum.modelId.toLowerCase()];
+  return JSON.stringify([userId, sum.at, modelId, sum.servedName, sum.kind, sum.currency]);
 }
 
 function addMoney<T extends Pick<ChargedItem, "chargeNanos" | "savingNanos">>(a: T, b: T): T {

@@ -149,7 +149,7 @@ async function check(f: Fixture, userId: string): Promise<void> {
 async function checkUsage(f: Fixture, userId: string): Promise<void> {
   const from = startOfDay(f.now()) - 30 * DAY_MS;
   const receipts = (await allReceipts(f, userId)).filter(({ at }) => at.getTime() >= from);
-  const query = { userId, modelId: "", startTime: null, endTime: null };
+  const query = allOf(userId);
   const byModel = await collect(query, "models", (page) => listModelUsage(f.ctx, query, page));
   assert.deepEqual(
     byModel.map(({ modelId, servedName, ...sums }) => [servedName, modelId, sums]),
@@ -164,6 +164,10 @@ async function checkUsage(f: Fixture, userId: string): Promise<void> {
       ([a = ""], [b = ""]) => (a === b ? 0 : a < b ? 1 : -1),
     ),
   );
+}
+
+function allOf(userId: string): UsageQuery {
+  return { userId, modelId: "", startTime: null, endTime: null };
 }
 
 /** All pages, two rows each. */
@@ -283,6 +287,37 @@ test("days are days of UTC over a leap day and a month's end, and days without s
     ],
   );
   assert.equal(days.length, 31);
+});
+
+test("batches of several users at once lose and double nothing, whatever case their ids are in", async (t) => {
+  const f = await fixture(t, { connectionsMax: 8 });
+  const price = await tokenPriceOf(f);
+  const users = [f.userId, (await createUser(f.ctx, {})).id];
+  const slices = new Map<string, string>();
+  for (const userId of users) {
+    await credit(f, units(100), userId);
+    const lease = { gatewayId: "g", userId, wantNanos: units(1), currency: CURRENCY, now: f.now() };
+    slices.set(userId, (await leaseSlice(f.ctx, lease)).sliceId);
+  }
+  const modelId = "aaaaaaaa-2222-4222-8222-222222222222";
+  const batch = (at: number) =>
+    [...users, ...users].flatMap((userId, one) => {
+      const ids = { userId, modelId: one < 2 ? modelId : modelId.toUpperCase() };
+      const charged = { ...ids, sliceId: slices.get(userId) ?? null, priceVersionId: price.versionId };
+      const records = [
+        usage(f, charged),
+        usage(f, { ...ids, userId: one < 2 ? userId : userId.toUpperCase() }),
+      ];
+      return at % 2 === 0 ? records : records.toReversed();
+    });
+  const batches = Array.from({ length: 12 }, (_, at) => (at % 2 === 0 ? batch(at) : batch(at).toReversed()));
+  await Promise.all(batches.map((records) => ingestUsage(f.ctx, records)));
+  for (const userId of users) {
+    await check(f, userId);
+    await checkUsage(f, userId);
+    const { total } = await listModelUsage(f.ctx, allOf(userId), { size: 1, after: undefined });
+    assert.deepEqual([total.requests, total.chargeNanos], [48n, 24n * 1_800_000n]);
+  }
 });
 
 test("sums in another currency are in no figure", async (t) => {

@@ -84,19 +84,40 @@ function differences(left, right) {
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name) !== b.get(name)).sort();
 }
 
-function check() {
+/** Hands `use` a folder with a fresh gen/ and the names of the files in which ours differs. */
+function compare(use) {
   const folder = mkdtempSync(join(tmpdir(), "slipway-generate-"));
   try {
     generate(folder);
-    const stale = differences(join(folder, "gen"), join(root, "gen"));
+    use(join(folder, "gen"), differences(join(folder, "gen"), join(root, "gen")));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function check() {
+  compare((_, stale) => {
     if (stale.length === 0) return;
     console.error(
       `gen/ is not what proto/ gives; run \`npm run generate\`. Files that differ:\n  ${stale.join("\n  ")}`,
     );
     process.exitCode = 1;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  });
+}
+
+/** Writes only what differs: gen/ is never missing to whoever reads or commits it meanwhile. */
+function update() {
+  compare((fresh, stale) => {
+    for (const name of stale) {
+      const target = join(root, "gen", name);
+      if (!existsSync(join(fresh, name))) {
+        rmSync(target);
+        continue;
+      }
+      mkdirSync(dirname(target), { recursive: true });
+      copyFileSync(join(fresh, name), target);
+    }
+  });
 }
 
 ensureTools();
@@ -111,8 +132,7 @@ switch (process.argv[2]) {
     run(buf, ["build", "proto", "-o", "proto/baseline.binpb", "--exclude-source-info"]);
     break;
   case undefined:
-    rmSync(join(root, "gen"), { recursive: true, force: true });
-    generate(root);
+    update();
     break;
   default:
     console.error("usage: node scripts/generate.mjs [--check | --deps | --baseline]");

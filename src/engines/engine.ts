@@ -2,7 +2,7 @@
  * The engine port: pure planning. An engine folder turns (weights, hardware, switches, modelSpec) into what a driver
  * starts, how much memory it takes, and how to read its health, metrics and usage. It opens no file and no socket.
  */
-import type { FieldViolation } from "../base/status.ts";
+import type { FieldViolation, Reason } from "../base/status.ts";
 
 /** What weights are, as found at the hub, on disk or built in. */
 export interface WeightsFacts {
@@ -22,6 +22,35 @@ export interface WeightsFacts {
   readonly headSize: number;
   readonly contextMax: number;
   readonly vocabulary: number;
+  /** What only a config.json tells; absent for GGUF weights. */
+  readonly model?: ModelDetails;
+}
+
+/** The part of a config.json that decides how weights are split, cached and parsed. */
+export interface ModelDetails {
+  /** Class names, as engines look them up: `Qwen3ForCausalLM`. */
+  readonly architectures: readonly string[];
+  /** Of the unquantized tensors: `bfloat16`; "" where the file tells none. */
+  readonly dtype: string;
+  /** `fp8`, `awq`, `mxfp4` …; "" = not quantized. */
+  readonly quantization: string;
+  /** Routed experts of a layer; 0 = dense. */
+  readonly experts: number;
+  /** Layers that keep keys and values. Layers whose state does not grow with the context are in no group. */
+  readonly attention: readonly AttentionGroup[];
+}
+
+/** Layers whose cache has the same shape. */
+export interface AttentionGroup {
+  readonly layers: number;
+  /** Vectors that a token leaves in a layer: KV heads × 2, or 1 where keys and values share one latent vector (MLA). */
+  readonly vectors: number;
+  /** Elements of such a vector. */
+  readonly size: number;
+  /** A latent vector is needed whole by every tensor-parallel part; KV heads are dealt out among them. */
+  readonly latent: boolean;
+  /** Tokens that are kept; 0 = all. */
+  readonly window: number;
 }
 
 export type GpuType = "UNSPECIFIED" | "A100" | "H100" | "H200" | "B200";
@@ -43,6 +72,8 @@ export interface Hardware {
   readonly gpuMemoryBytes: number;
   readonly cpuMemoryBytes: number;
   readonly cpuCount: number;
+  /** Machines over which the GPUs are spread evenly; absent = 1. */
+  readonly nodes?: number;
 }
 
 export interface Switches {
@@ -59,6 +90,7 @@ export interface FitLine {
   readonly bytes: number;
 }
 
+/** Memory of what runs out first: the machine of a CPU replica, or one of the replica's GPUs. */
 export interface Fit {
   readonly fits: boolean;
   readonly availableBytes: number;
@@ -85,7 +117,7 @@ export interface SpecKey {
 export interface EnginePlan {
   readonly engine: string;
   /** Settings of the engine process, JSON-serializable. */
-  readonly options: Readonly<Record<string, string | number | boolean>>;
+  readonly options: Readonly<Record<string, string | number | boolean | readonly string[]>>;
   readonly contextTokens: number;
   readonly sequencesMax: number;
   readonly memoryBytes: number;
@@ -98,7 +130,60 @@ export interface Engine {
   supports(weights: WeightsFacts, hardware: Hardware): boolean;
   fit(weights: WeightsFacts, hardware: Hardware, switches: Switches, spec: SpecValues): Fit;
   plan(weights: WeightsFacts, hardware: Hardware, switches: Switches, spec: SpecValues): EnginePlan;
+  /** What valid values say against the weights, the hardware or the switches; absent = nothing can. */
+  contradictions?(
+    weights: WeightsFacts,
+    hardware: Hardware,
+    switches: Switches,
+    spec: SpecValues,
+  ): readonly FieldViolation[];
 }
+
+/** A process or container to start, for engines that are programs of their own. */
+export interface EngineCommand {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** To be written before the start, readable by the engine's user alone. */
+  readonly files: readonly EngineFile[];
+  readonly ports: readonly EnginePort[];
+  readonly probes: EngineProbes;
+}
+
+export interface EngineFile {
+  /** Absolute path, as the engine sees it. */
+  readonly path: string;
+  readonly text: string;
+  /** A Secret rather than a ConfigMap, and never in a log. */
+  readonly secret: boolean;
+}
+
+export interface EnginePort {
+  readonly name: string;
+  readonly port: number;
+  /** Who connects: the gateway, or only parts of the same replica. */
+  readonly from: "gateway" | "replica";
+}
+
+export interface EngineProbes {
+  readonly path: string;
+  readonly port: number;
+  readonly periodSeconds: number;
+  /** Failed asks after which the start counts as hung. */
+  readonly startupFailures: number;
+  readonly livenessFailures: number;
+  readonly readinessFailures: number;
+}
+
+/** What a line of a starting engine's log says. */
+export type LogEvent =
+  | { readonly kind: "progress"; readonly detail: string; readonly share?: number }
+  | {
+      readonly kind: "measured";
+      readonly what: "weightsBytes" | "kvBytes" | "kvTokens";
+      readonly value: number;
+    }
+  | { readonly kind: "ready" }
+  | { readonly kind: "failure"; readonly reason: Reason; readonly message: string };
 
 export type SpecResult =
   | { readonly ok: true; readonly values: SpecValues }

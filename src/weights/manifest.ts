@@ -23,6 +23,17 @@ const schema = z.object({
     headSize: size,
     contextMax: size,
     vocabulary: size,
+    model: z
+      .object({
+        architectures: z.array(z.string()),
+        dtype: z.string(),
+        quantization: z.string(),
+        experts: size,
+        attention: z.array(
+          z.object({ layers: size, vectors: size, size, latent: z.boolean(), window: size }),
+        ),
+      })
+      .exactOptional(),
   }),
 });
 

@@ -10,6 +10,7 @@ import { readRange, readRepository, readSmallFile } from "./hub.ts";
 import { type RepositoryRef, withHubRetries } from "./hub-answers.ts";
 import { localFiles, withLocalBytes } from "./local-file.ts";
 import { type Asker, findManifest, type Manifest, saveManifest } from "./manifest.ts";
+import { modelDetails } from "./model-details.ts";
 import { type PickedFiles, pickFiles } from "./pick-files.ts";
 import { parseSource, type Source } from "./source.ts";
 
@@ -72,12 +73,13 @@ async function readFacts(
   deps: WeightsDeps,
   ref: RepositoryRef,
   picked: PickedFiles,
-): Promise<GgufFacts> {
+): Promise<GgufFacts & Pick<WeightsFacts, "model">> {
   if (picked.format === "safetensors") {
     if (!picked.files.some((file) => file.name === "config.json")) {
       throw unsupported(`${ref.repo} has safetensors weights but no config.json.`);
     }
-    return configFacts((await readSmallFile(ctx, deps.hub, ref, "config.json")).toString("utf8"));
+    const config = (await readSmallFile(ctx, deps.hub, ref, "config.json")).toString("utf8");
+    return { ...configFacts(config), model: modelDetails(config) };
   }
   const first = firstOf(picked.files);
   return readGgufFacts({

@@ -58,7 +58,11 @@ async function deployMany(on: TestInstallation, prefix: string, count: number): 
 }
 
 await withCleanup(async (t) => {
-  const on = await testInstallation(t, { SLIPWAY_LOG_LEVEL: "error" });
+  const on = await testInstallation(t, {
+    SLIPWAY_LOG_LEVEL: "error",
+    SLIPWAY_TOKEN_REQUESTS_PER_MINUTE: "0",
+    SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE: "0",
+  });
   await on.wire({
     method: "POST",
     path: "/v1/admin/billing/balances:add",

@@ -1,4 +1,5 @@
 /** The only reader of the environment. Every setting has a name, a default, bounds and a sentence for the reference. */
+import { isIP } from "node:net";
 import { homedir, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
@@ -7,6 +8,7 @@ import { StatusError } from "../base/status.ts";
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
 const seconds = (fallback: number, min: number, max: number) =>
   z.coerce.number().int().min(min).max(max).default(fallback);
+const rate = (fallback: number) => z.coerce.number().int().min(0).max(10_000_000).default(fallback);
 const split = (separator: RegExp) =>
   z
     .string()
@@ -20,6 +22,8 @@ const split = (separator: RegExp) =>
 const paths = split(/[,:]/);
 /** Hosts may have ports, and ranges colons: commas alone part them. */
 const hosts = split(/,/);
+
+const ranges = hosts.refine((all) => all.every(isRange), "must be IP addresses or ranges like 10.0.0.0/8");
 
 export const settings = z.object({
   SLIPWAY_HOME: z
@@ -61,6 +65,15 @@ export const settings = z.object({
     .describe(
       "`test` takes Stripe's well-known test cards; its money pays for local regions only and needs a loopback bind.",
     ),
+  SLIPWAY_TOKEN_REQUESTS_PER_MINUTE: rate(3_000).describe(
+    "How often one access token may call the control plane; 0 for no limit.",
+  ),
+  SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE: rate(6_000).describe(
+    "How often one address (of IPv6 a /64) may call the control plane; 0 for no limit.",
+  ),
+  SLIPWAY_TRUSTED_PROXIES: ranges.describe(
+    "Addresses and ranges of reverse proxies, separated by commas, whose X-Forwarded-For names the caller.",
+  ),
   SLIPWAY_CURRENCY: z
     .string()
     .regex(/^[A-Z]{3}$/)
@@ -108,6 +121,13 @@ export const settings = z.object({
     "How long a worker holds a model; after a crash its models wait for at most as long. Longer than any call to a provider.",
   ),
 });
+
+function isRange(text: string): boolean {
+  const [address = "", bits, ...more] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
+}
 
 export type Config = z.infer<typeof settings>;
 

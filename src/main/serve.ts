@@ -18,6 +18,7 @@ import {
   runReconciler,
   sweep,
 } from "../models/index.ts";
+import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
@@ -127,6 +128,10 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
   const { db } = ctx;
   const deps = { db, edge };
   const idempotency = createIdempotency({ box });
+  const rateLimit = createRateLimit(ctx, {
+    token: perMinute(config.SLIPWAY_TOKEN_REQUESTS_PER_MINUTE),
+    address: perMinute(config.SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE),
+  });
   const rpc = edge.createRpcServer({
     ctx,
     routes: [
@@ -137,6 +142,8 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
     ],
     authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
+    pace: rateLimit.take,
+    trustedProxies: config.SLIPWAY_TRUSTED_PROXIES,
     openApi: await readFile(OPENAPI, "utf8"),
     version: VERSION,
     health: watchDatabase(ctx, stop),
@@ -147,7 +154,20 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
     port: config.SLIPWAY_PORT,
     ...(grpcPort === undefined ? {} : { grpcPort }),
   });
-  return { port, close: () => rpc.close() };
+  const exchange = new AbortController();
+  const exchanging = runExchange(ctx, rateLimit, exchange.signal);
+  return {
+    port,
+    async close() {
+      await rpc.close();
+      exchange.abort();
+      await exchanging;
+    },
+  };
+}
+
+function perMinute(requestsMax: number): RatePolicy | undefined {
+  return requestsMax === 0 ? undefined : { requestsMax, windowMs: MINUTE_MS };
 }
 
 /** Starts the loops; the returned function stops them and waits until the running passes are over. */

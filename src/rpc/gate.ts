@@ -6,7 +6,8 @@ import { StatusError } from "../base/status.ts";
 import { type Principal, requireScope } from "../identity/index.ts";
 import { ctxKey, principalKey, requestIdKey, responseHeaderKey } from "./context.ts";
 import { changesNothing } from "./http-rule.ts";
-import type { Authenticate, FinishedCall } from "./ports.ts";
+import { paced } from "./pace.ts";
+import type { Authenticate, FinishedCall, PaceCheck } from "./ports.ts";
 import { toConnectError } from "./status-wire.ts";
 
 export const REQUEST_ID_HEADER = "x-request-id";
@@ -47,19 +48,28 @@ export function bearerOf(header: string | null | undefined): string {
 export interface GateDeps {
   readonly ctx: BaseCtx;
   readonly authenticate: Authenticate;
+  /** Without it callers have no limits. */
+  readonly pace?: PaceCheck | undefined;
   finished(call: FinishedCall, cause: unknown): void;
 }
 
-/** Who calls, if that token may be used for the method. Throws TOKEN_… or SCOPE_MISSING. */
+export interface Admitted {
+  readonly principal: Principal;
+  /** How the token stands with its limit, for the answer. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Who calls, if that token may be used for the method and not too often. Throws TOKEN_…, RATE_LIMITED or SCOPE_MISSING. */
 export async function admit(
-  { authenticate }: GateDeps,
+  { authenticate, pace }: GateDeps,
   ctx: BaseCtx,
   method: DescMethod,
   authorization: string | null | undefined,
-): Promise<Principal> {
+): Promise<Admitted> {
   const principal = await authenticate(ctx, bearerOf(authorization));
+  const headers = paced(pace, "token", principal.tokenId);
   requireScope(principal, changesNothing(method) ? "read" : "write");
-  return principal;
+  return { principal, headers };
 }
 
 /** Runs before a call's body is read: gives it its request id, its ctx and its principal, or refuses it. */
@@ -79,9 +89,11 @@ export function requestGate(deps: GateDeps): (context: HandlerContext) => Promis
       .set(responseHeaderKey, context.responseHeader);
     try {
       const called = { ...own, signal: context.signal };
-      const principal =
-        rest?.principal ??
-        (await admit(deps, called, context.method, context.requestHeader.get("authorization")));
+      const { principal, headers } =
+        rest !== undefined
+          ? { principal: rest.principal, headers: {} }
+          : await admit(deps, called, context.method, context.requestHeader.get("authorization"));
+      for (const [name, value] of Object.entries(headers)) context.responseHeader.set(name, value);
       context.values.set(principalKey, principal);
     } catch (thrown) {
       const error = StatusError.from(thrown);

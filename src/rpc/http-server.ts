@@ -4,6 +4,8 @@ import Fastify, { type FastifyError, type FastifyInstance } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
 import { invalidArgument, StatusError } from "../base/status.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "./gate.ts";
+import { addressId, paced } from "./pace.ts";
+import type { PaceCheck } from "./ports.ts";
 import { sendError } from "./rest.ts";
 
 export interface HttpLimits {
@@ -13,18 +15,29 @@ export interface HttpLimits {
   readonly requestTimeoutMs: number;
 }
 
+/** Who calls, seen from the connection alone. */
+export interface Callers {
+  /** Addresses and ranges whose word on the client's address (X-Forwarded-For) is taken. */
+  readonly trustedProxies?: readonly string[] | undefined;
+  readonly pace?: PaceCheck | undefined;
+}
+
+/** Asked every few seconds by whoever balances our load; costs nothing, and must not be refused. */
+const UNPACED_PATHS: ReadonlySet<string> = new Set(["/healthz"]);
+
 /** Most that is read of a body that is refused, and the longest that we read. */
 const THROWN_AWAY_MAX_BYTES = 64 * 1_048_576;
 const THROWN_AWAY_MAX_MS = 5_000;
 
 /** A Fastify instance without routes. Its bodies are Buffers; every answer carries the request id. */
-export function httpServer(ctx: BaseCtx, limits: HttpLimits): FastifyInstance {
+export function httpServer(ctx: BaseCtx, limits: HttpLimits, callers: Callers = {}): FastifyInstance {
   const app = Fastify({
     logger: false,
     bodyLimit: limits.bodyMaxBytes,
     requestTimeout: limits.requestTimeoutMs,
     forceCloseConnections: "idle",
     requestIdHeader: false,
+    trustProxy: callers.trustedProxies?.length ? [...callers.trustedProxies] : false,
     genReqId: (raw) => requestIdFrom(raw.headers[REQUEST_ID_HEADER]?.toString(), ctx),
     frameworkErrors: (error, request, reply) =>
       void sendError(reply.headers(commonHeaders(request.id)), frameworkError(error, limits)),
@@ -34,6 +47,8 @@ export function httpServer(ctx: BaseCtx, limits: HttpLimits): FastifyInstance {
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.addHook("onRequest", async (request, reply) => {
     reply.headers(commonHeaders(request.id));
+    // Before the body is read and the token looked up: what is refused here costs us next to nothing.
+    if (!UNPACED_PATHS.has(request.url)) reply.headers(paced(callers.pace, "address", addressId(request.ip)));
   });
   app.setErrorHandler<FastifyError>(async (error, request, reply) => {
     const status = frameworkError(error, limits);

@@ -7,6 +7,7 @@ export type {
   IdempotencyDecision,
   IdempotencyHandle,
   IdempotentCall,
+  PaceCheck,
 } from "./ports.ts";
 export {
   createRpcServer,

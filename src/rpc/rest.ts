@@ -30,7 +30,13 @@ export function restHandler(deps: RestDeps) {
     try {
       const [path = "", query = ""] = splitUrl(request.url);
       const route = deps.routes.find(request.method, path);
-      const principal = await admit(deps, ctx, route.binding.method, request.headers.authorization);
+      const { principal, headers } = await admit(
+        deps,
+        ctx,
+        route.binding.method,
+        request.headers.authorization,
+      );
+      reply.headers(headers);
       const { message, ignored } = readRequest(route, {
         query,
         contentType: request.headers["content-type"],

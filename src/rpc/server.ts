@@ -18,7 +18,7 @@ import { closeKeptAlive, type HttpLimits, httpServer } from "./http-server.ts";
 import { idempotent } from "./idempotent.ts";
 import { finishedCalls, observe } from "./observe.ts";
 import { addPlainRoutes, type PlainRoutes } from "./plain-routes.ts";
-import type { Authenticate, FinishedCall, Idempotency } from "./ports.ts";
+import type { Authenticate, FinishedCall, Idempotency, PaceCheck } from "./ports.ts";
 import { restHandler } from "./rest.ts";
 import { RouteTable } from "./route-table.ts";
 import { validation } from "./validate.ts";
@@ -42,6 +42,10 @@ export interface RpcServerOptions extends PlainRoutes {
   readonly authenticate: Authenticate;
   /** Without it an Idempotency-Key has no effect. */
   readonly idempotency?: Idempotency;
+  /** Limits how often a token and an address may call; without it they have no limit. */
+  readonly pace?: PaceCheck;
+  /** Reverse proxies whose X-Forwarded-For is believed. */
+  readonly trustedProxies?: readonly string[];
   readonly limits?: Partial<RpcLimits>;
   /** Hears of every finished call, for metrics. */
   readonly onCall?: (call: FinishedCall) => void;
@@ -68,7 +72,8 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   const limits = { ...RPC_LIMITS, ...options.limits };
   const shutdown = new AbortController();
   const finished = finishedCalls(ctx, options.onCall ?? (() => undefined));
-  const gateDeps = { ctx, authenticate: options.authenticate, finished };
+  const { authenticate, pace, trustedProxies } = options;
+  const gateDeps = { ctx, authenticate, pace, finished };
   const routes = (router: ConnectRouter) => {
     for (const add of options.routes) add(router);
   };
@@ -79,7 +84,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     // Leniency would also drop an unknown enum name, and deploy something else than what was asked for.
     jsonOptions: { ignoreUnknownFields: false },
   };
-  const app = httpServer(ctx, limits);
+  const app = httpServer(ctx, limits, { pace, trustedProxies });
   void app.register(fastifyConnectPlugin, {
     ...shared,
     routes,

@@ -33,6 +33,7 @@ import {
   createRpcServer,
   type FinishedCall,
   type Idempotency,
+  type PaceCheck,
   type RpcLimits,
   type RpcServer,
 } from "../../../src/rpc/index.ts";
@@ -75,6 +76,8 @@ export interface EdgeOptions {
   readonly idempotency?: Idempotency;
   readonly limits?: Partial<RpcLimits>;
   readonly clock?: Clock;
+  readonly pace?: PaceCheck;
+  readonly trustedProxies?: readonly string[];
 }
 
 export interface Edge {
@@ -107,6 +110,8 @@ export function edge(t: { after(work: () => Promise<void>): void }, options: Edg
     onCall: (call) => calls.push(call),
     ...(options.idempotency ? { idempotency: options.idempotency } : {}),
     ...(options.limits ? { limits: options.limits } : {}),
+    ...(options.pace ? { pace: options.pace } : {}),
+    ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
   });
   t.after(() => server.close());
   return { server, calls, logLines };

@@ -137,6 +137,10 @@ export interface Engine {
     switches: Switches,
     spec: SpecValues,
   ): readonly FieldViolation[];
+  /** For engines that are programs of their own. `plan` is one of `plan()`, possibly stored in between. */
+  command?(plan: EnginePlan, site: EngineSite): EngineCommand;
+  /** What a line of the log says; undefined for most. */
+  readLog?(line: string): LogEvent | undefined;
 }
 
 /** A process or container to start, for engines that are programs of their own. */
@@ -146,7 +150,30 @@ export interface EngineCommand {
   /** To be written before the start, readable by the engine's user alone. */
   readonly files: readonly EngineFile[];
   readonly ports: readonly EnginePort[];
-  readonly probes: EngineProbes;
+  /** Undefined for a process that answers nobody but its leader. */
+  readonly probes: EngineProbes | undefined;
+}
+
+/** Where a command runs; what only the driver knows. All paths as the engine sees them. */
+export interface EngineSite {
+  /** The program to start; how it is called is the engine's matter. */
+  readonly executable: string;
+  /** The folder with config.json, tokenizer and weights. */
+  readonly modelPath: string;
+  readonly servedNames: readonly string[];
+  readonly host: string;
+  readonly port: number;
+  /** Where `files` of the command will lie. */
+  readonly dir: string;
+  readonly engineKey: string;
+  /** Where adapters' folders lie; "" = there are none. */
+  readonly adaptersDir: string;
+  /** Where the engine's own chat templates lie; "" = nowhere known. */
+  readonly templatesDir: string;
+  /** How long a running answer may go on after the order to stop. */
+  readonly drainSeconds: number;
+  /** Which of several machines this is; the leader has rank 0. */
+  readonly node?: { readonly rank: number; readonly leader: string };
 }
 
 export interface EngineFile {

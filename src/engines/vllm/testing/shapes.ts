@@ -30,7 +30,8 @@ export function latent(layers: number, size: number): AttentionGroup {
 }
 
 export function weightsOf(shape: Shape): WeightsFacts {
-  const { layers, embedding, heads, headsKv, headSize, contextMax, sizeBytes, architecture } = shape;
+  const { layers, embedding, heads, headsKv, headSize, contextMax, architecture } = shape;
+  const sizeBytes = Math.round(shape.sizeBytes);
   const model: ModelDetails = {
     architectures: [shape.className],
     dtype: "bfloat16",
@@ -123,7 +124,7 @@ export const GEMMA_31B = weightsOf({
 });
 
 /** What a H100 with 80 GB leaves to programs, by the published runs. */
-export const H100_BYTES = 79.1 * GIB;
+export const H100_BYTES = Math.round(79.1 * GIB);
 
 export function gpus(gpuCount: number, nodes?: number): Hardware {
   return {

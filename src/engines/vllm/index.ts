@@ -2,9 +2,11 @@
 import type { Engine } from "../engine.ts";
 import { command } from "./command.ts";
 import { contradictions } from "./contradictions.ts";
+import { readLog } from "./log-lines.ts";
 import { fit, plan, supports } from "./plan.ts";
 import { specKeys } from "./spec-keys.ts";
 
+export { failureOf } from "./log-lines.ts";
 export { kvPool } from "./memory.ts";
 
 export const vllm = {
@@ -15,4 +17,5 @@ export const vllm = {
   plan,
   contradictions,
   command,
+  readLog,
 } satisfies Engine;

@@ -13,6 +13,7 @@ import { systemRandom } from "../src/base/random.ts";
 import { REASONS, StatusError } from "../src/base/status.ts";
 import { addWireCommands, type CliIo } from "../src/cli/index.ts";
 import { llamaCpp } from "../src/engines/llama-cpp/index.ts";
+import { vllm } from "../src/engines/vllm/index.ts";
 import { failureOf } from "../src/gateway/openai-error.ts";
 import { configReference } from "../src/main/config-reference.ts";
 import { isConditionReason, nextStepOf } from "../src/models/reasons.ts";
@@ -67,9 +68,21 @@ test("the configuration guide is what the schema prints", () => {
   assert.equal(shown, configReference(), "put the output of `slipway config` between the markers");
 });
 
-test("every modelSpec key of the engine is told", () => {
+test("every modelSpec key of each engine is told", () => {
   const guide = read("docs/guides/model-spec.md");
-  for (const key of llamaCpp.specKeys) assert.equal(rowOf(guide, key.name).length, 5, key.name);
+  const keysUnder = (heading: string) =>
+    [...section(guide, heading).matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]);
+  const engines = [
+    [llamaCpp, "## llama.cpp (GGUF weights, replicas on CPUs)"],
+    [vllm, "## vLLM (safetensors weights, replicas on GPUs)"],
+  ] as const;
+  for (const [{ specKeys }, heading] of engines) {
+    assert.deepEqual(
+      keysUnder(heading),
+      specKeys.map(({ name }) => name),
+    );
+    for (const key of specKeys) assert.equal(rowOf(section(guide, heading), key.name).length, 5, key.name);
+  }
 });
 
 test("every relative link leads somewhere", () => {

@@ -65,6 +65,11 @@ const FAILURES: readonly Failure[] = [
     ({ free, all }) => `Only ${free} of ${all} GiB of the GPU were free: another program uses it.`,
   ),
   failure(
+    /Available memory on node \d+ \((?<free>[\d.]+)\/(?<all>[\d.]+) GiB\) on startup is less than desired CPU memory utilization/,
+    "CAPACITY_SHORT",
+    ({ free, all }) => `Only ${free} of ${all} GiB of main memory were free.`,
+  ),
+  failure(
     /(?:CUDA|HIP) out of memory|torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory/,
     "MODEL_TOO_LARGE",
     "The GPU's memory ran out. Use more GPUs, larger ones, a smaller contextTokens or quantized weights.",
@@ -218,7 +223,7 @@ const STAGES: readonly [RegExp, string][] = [
   [/Dynamo bytecode transform time|torch\.compile takes|Compiling a graph for/, "compiling"],
   [/Capturing CUDA graphs?.*?:\s+(\d+)%/, "capturing CUDA graphs"],
   [/Graph capturing finished/, "CUDA graphs captured"],
-  [/Starting vLLM API server|Started server process/, "opening the port"],
+  [/Starting vLLM (?:API )?server|Started server process/, "opening the port"],
 ];
 
 function progressIn(line: string): LogEvent | undefined {

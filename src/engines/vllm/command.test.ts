@@ -95,6 +95,12 @@ test("a Python runs the module", () => {
   ]);
 });
 
+test("a Python of several nodes runs what the script runs, which knows followers", () => {
+  const site = { executable: "python3", node: { rank: 1, leader: "10.0.0.1" } };
+  const { argv } = commandOf(DEEPSEEK_V3, gpus(16, 2), {}, site);
+  assert.deepEqual(argv.slice(0, 5), ["python3", "-m", "vllm.entrypoints.cli.main", "serve", "/models/m"]);
+});
+
 test("several GPUs, several nodes: the leader answers, the others only work", () => {
   const node = (rank: number) =>
     commandOf(DEEPSEEK_V3, gpus(16, 2), {}, { node: { rank, leader: "10.0.0.1" } });

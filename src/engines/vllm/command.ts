@@ -18,12 +18,14 @@ const LEADER_PORT = 29_501;
 export const KV_EVENTS_PORT = 5_557;
 /** The entry point as a module: the `vllm` script is missing in some builds, this never is. */
 const MODULE = "vllm.entrypoints.openai.api_server";
+/** What the script runs. */
+const SCRIPT_MODULE = "vllm.entrypoints.cli.main";
 
 export function command(plan: EnginePlan, site: EngineSite): EngineCommand {
   const options = optionsOf(plan);
   const follows = (site.node?.rank ?? 0) > 0;
   return {
-    argv: [...entry(site), ...serverFlags(plan, options, site), ...modelFlags(plan, options, site)],
+    argv: [...entry(options, site), ...serverFlags(plan, options, site), ...modelFlags(plan, options, site)],
     env: { ...environment(site), ...cacheEnv(options), ...cpuEnv(options) },
     files: filesOf(site),
     ports: portsOf(options, site),
@@ -31,9 +33,10 @@ export function command(plan: EnginePlan, site: EngineSite): EngineCommand {
   };
 }
 
-/** `vllm serve PATH`, or a Python with the module. */
-function entry({ executable, modelPath }: EngineSite): string[] {
+/** `vllm serve PATH`, or a Python with the module. The parts of several nodes need `serve`, which alone knows `--headless`. */
+function entry(options: VllmOptions, { executable, modelPath }: EngineSite): string[] {
   if (posix.basename(executable) === "vllm") return [executable, "serve", modelPath];
+  if (options.nodes > 1) return [executable, "-m", SCRIPT_MODULE, "serve", modelPath];
   return [executable, "-m", MODULE, "--model", modelPath];
 }
 

@@ -18,6 +18,7 @@ test("a start is told stage by stage, with shares where vLLM counts", () => {
     "Capturing CUDA graphs (decode, FULL):  50%|█████     | 17/34 [00:01<00:01, 15.0it/s]",
     at("gpu_model_runner.py:5900", "Graph capturing finished in 4 secs, took 0.61 GiB"),
     "INFO 11-20 08:15:11 [api_server.py:1200] Starting vLLM API server 0 on http://0.0.0.0:8000",
+    "INFO 11-20 08:15:11 [entry.py:140] Starting vLLM server on http://0.0.0.0:8000",
     "INFO:     Application startup complete.",
   ];
   const told = start.map((line) => {
@@ -33,6 +34,7 @@ test("a start is told stage by stage, with shares where vLLM counts", () => {
     ["compiling", undefined],
     ["capturing CUDA graphs", 0.5],
     ["CUDA graphs captured", undefined],
+    ["opening the port", undefined],
     ["opening the port", undefined],
     "ready",
   ]);
@@ -53,6 +55,10 @@ test("what vLLM measured is taken as numbers", () => {
 
 test("each known way to fail has its reason", () => {
   const failures: readonly [string, string][] = [
+    [
+      "ValueError: Available memory on node 0 (3.1/15.6 GiB) on startup is less than desired CPU memory utilization (0.92, 14.3 GiB).",
+      "CAPACITY_SHORT",
+    ],
     [
       "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.16 GiB. GPU 0 has 79.1 GiB",
       "MODEL_TOO_LARGE",

@@ -36,7 +36,7 @@ export const specKeys: readonly SpecKey[] = [
     "quantization",
     "string",
     "How the weights are quantized. Default: auto, as config.json says. fp8 also quantizes 16-bit weights while they load.",
-    { oneOf: [AUTO, "fp8", "awq", "gptq", "compressed-tensors", "bitsandbytes", "mxfp4", "modelopt"] },
+    { oneOf: [AUTO, "fp8", "awq", "gptq", "compressed-tensors", "mxfp4", "modelopt"] },
   ),
   key(
     "kvCacheDtype",

@@ -1,6 +1,6 @@
 /** Validation of a deployment's modelSpec against the keys that its engine lists: unknown keys are refused by name. */
 import type { FieldViolation } from "../base/status.ts";
-import type { SpecKey, SpecResult } from "./engine.ts";
+import type { Engine, Hardware, SpecKey, SpecResult, Switches, WeightsFacts } from "./engine.ts";
 
 type SpecValue = string | number | boolean | readonly string[];
 
@@ -31,6 +31,18 @@ export function validateSpec(keys: readonly SpecKey[], raw: unknown): SpecResult
     else values[name] = checked;
   }
   return violations.length > 0 ? { ok: false, violations } : { ok: true, values };
+}
+
+/** Values for one model at one place: valid each, and together no contradiction to it. */
+export function checkSpec(
+  engine: Pick<Engine, "specKeys" | "contradictions">,
+  at: { readonly weights: WeightsFacts; readonly hardware: Hardware; readonly switches: Switches },
+  raw: unknown,
+): SpecResult {
+  const checked = validateSpec(engine.specKeys, raw);
+  if (!checked.ok) return checked;
+  const violations = engine.contradictions?.(at.weights, at.hardware, at.switches, checked.values) ?? [];
+  return violations.length > 0 ? { ok: false, violations } : checked;
 }
 
 /** The value when it satisfies the key; undefined when it does not. */

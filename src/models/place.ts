@@ -1,7 +1,7 @@
 /** Which places could run a model, and why the others could not. Pure; the first possible one is chosen. */
 import { type Code, type Reason, StatusError } from "../base/status.ts";
 import type { Engine, Fit, Hardware, SpecValues, Switches, WeightsFacts } from "../engines/engine.ts";
-import { validateSpec } from "../engines/spec.ts";
+import { checkSpec } from "../engines/spec.ts";
 import type { RegionOffer } from "../providers/driver.ts";
 import type { Place, Provider, WantedPlace } from "./model.ts";
 import type { GpuPrice } from "./ports.ts";
@@ -134,7 +134,8 @@ function serve(
 ): { engine: Engine; spec: SpecValues; fit: Fit } | StatusError {
   const engine = engines.find((one) => one.supports(weights, hardware));
   if (!engine) return unsupported(offer, weights);
-  const checked = validateSpec(engine.specKeys, work.modelSpec);
+  const { switches } = work;
+  const checked = checkSpec(engine, { weights, hardware, switches }, work.modelSpec);
   if (!checked.ok) {
     const [first] = checked.violations;
     return new StatusError({
@@ -144,7 +145,7 @@ function serve(
       violations: checked.violations,
     });
   }
-  return { engine, spec: checked.values, fit: engine.fit(weights, hardware, work.switches, checked.values) };
+  return { engine, spec: checked.values, fit: engine.fit(weights, hardware, switches, checked.values) };
 }
 
 function checkKind(offer: Offer, { wanted }: Workload): StatusError | undefined {

@@ -2,7 +2,7 @@
 import { type FieldViolation, invalidArgument } from "../base/status.ts";
 import type { DbCtx, TxCtx } from "../db/db.ts";
 import type { EnginePlan, SpecValues } from "../engines/engine.ts";
-import { validateSpec } from "../engines/spec.ts";
+import { checkSpec } from "../engines/spec.ts";
 import type { Attempt, Model, ModelView } from "./model.ts";
 import { descriptionViolations, replicaViolations } from "./parse-deploy.ts";
 import { tooLarge } from "./place.ts";
@@ -68,7 +68,9 @@ function changedSpec(
     const description = `the engine ${spec.plan.engine} is not there any more`;
     throw invalidArgument([{ field: "model_spec", description, reason: "SPEC_VALUE_INVALID" }]);
   }
-  const checked = validateSpec(engine.specKeys, { ...spec.spec, ...changes });
+  const { weights, hardware } = spec;
+  const switches = { kvCacheEnabled: spec.kvCache, cpuOffloadingEnabled: spec.cpuOffloading };
+  const checked = checkSpec(engine, { weights, hardware, switches }, { ...spec.spec, ...changes });
   if (!checked.ok) throw invalidArgument(checked.violations);
   const before = JSON.stringify(Object.entries(spec.spec).sort());
   if (before === JSON.stringify(Object.entries(checked.values).sort())) return undefined;
@@ -84,10 +86,9 @@ function changedSpec(
       })),
     );
   }
-  const switches = { kvCacheEnabled: spec.kvCache, cpuOffloadingEnabled: spec.cpuOffloading };
-  const fit = engine.fit(spec.weights, spec.hardware, switches, checked.values);
+  const fit = engine.fit(weights, hardware, switches, checked.values);
   if (!fit.fits) throw tooLarge(`${model.place.provider}/${model.place.region}`, fit);
-  return { spec: checked.values, plan: engine.plan(spec.weights, spec.hardware, switches, checked.values) };
+  return { spec: checked.values, plan: engine.plan(weights, hardware, switches, checked.values) };
 }
 
 /** More replicas must be affordable; what they cost is held in the change itself. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Hardware, SpecValues, WeightsFacts } from "../engine.ts";
+import { checkSpec } from "../spec.ts";
 import { vllm } from "./index.ts";
 import { CPU, DEEPSEEK_V3, gpus, LLAMA_70B, QWEN3_8B } from "./testing/shapes.ts";
 
@@ -69,4 +70,13 @@ test("keys of GPUs are refused on CPUs, all at once", () => {
     "model_spec.tensorParallel",
     "model_spec.kvCacheDtype",
   ]);
+});
+
+test("a contradiction is answered as an invalid value is, and valid values pass", () => {
+  const at = { weights: QWEN3_8B, hardware: gpus(2), switches: ON };
+  const product = checkSpec(vllm, at, { tensorParallel: 1, pipelineParallel: 1 });
+  assert.deepEqual(product.ok ? [] : product.violations.map(({ field, reason }) => [field, reason]), [
+    ["model_spec.tensorParallel", "SPEC_VALUE_INVALID"],
+  ]);
+  assert.deepEqual(checkSpec(vllm, at, { tensorParallel: 2 }), { ok: true, values: { tensorParallel: 2 } });
 });

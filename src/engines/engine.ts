@@ -93,6 +93,8 @@ export interface FitLine {
 /** Memory of what runs out first: the machine of a CPU replica, or one of the replica's GPUs. */
 export interface Fit {
   readonly fits: boolean;
+  /** Present where the figures are those of one GPU. */
+  readonly of?: "gpu";
   readonly availableBytes: number;
   readonly lines: readonly FitLine[];
   /** Largest context, in tokens, that fits with these switches; 0 when even the weights don't. */

@@ -192,7 +192,8 @@ export function tooLarge(where: string, fit: Fit): StatusError {
     fit.contextMaxTokens > 0
       ? `The largest context that fits is ${fit.contextMaxTokens} tokens.`
       : "Not even the shortest context fits.";
-  const message = `The model needs ${gib(needed)} and ${where} has ${gib(fit.availableBytes)} for a replica (${lines}). ${way}`;
+  const whose = fit.of === "gpu" ? "on each GPU" : "for a replica";
+  const message = `The model needs ${gib(needed)} and ${where} has ${gib(fit.availableBytes)} ${whose} (${lines}). ${way}`;
   const metadata = {
     needed: String(needed),
     available: String(fit.availableBytes),

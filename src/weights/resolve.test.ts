@@ -221,6 +221,9 @@ test("safetensors are described by their config.json, and their size is that of 
     facts.files.map((file) => file.name),
     ["model.safetensors", "config.json", "tokenizer.json"],
   );
+  assert.deepEqual(facts.model?.attention, [{ layers: 2, vectors: 8, size: 16, latent: false, window: 0 }]);
+  const remembered = await weights.resolve(testCtx(), { source: "org/st", hfToken: "" });
+  assert.deepEqual(remembered, facts);
   await assert.rejects(
     weights.resolve(testCtx(), { source: "org/bare", hfToken: "" }),
     reasonIs("WEIGHTS_UNSUPPORTED", /config\.json/),

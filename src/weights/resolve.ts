@@ -54,7 +54,8 @@ async function askHub(
   const picked = pickFiles(source.repo, repository.files, source.file);
   // The list of a gated repository is public, its files are not: reading one is what proves access.
   if (known && !repository.restricted && !known.restricted && known.facts.revision === repository.commit) {
-    return known;
+    // Answers of former versions lack the layout of the layers.
+    if (picked.format === "gguf" || known.facts.model) return known;
   }
   const pinned = { ...ref, revision: repository.commit };
   const told = await withHubRetries(ctx, attemptsMax, () => readFacts(ctx, deps, pinned, picked));

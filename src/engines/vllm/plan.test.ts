@@ -53,6 +53,7 @@ test("modelSpec decides the split, and the rest follows", () => {
 test("unasked, the context is the model's own where it fits, else the longest that does", () => {
   assert.equal(vllm.fit(QWEN3_8B, gpus(1), ON, {}).contextTokens, 40_960);
   const tight = vllm.fit(LLAMA_70B, gpus(2), ON, {});
+  assert.equal(tight.of, "gpu");
   assert.equal(tight.fits, false, "70 billion parameters of 16 bits leave two cards of 80 GB no room");
   assert.equal(tight.contextMaxTokens, 0);
   const three = vllm.fit(LLAMA_70B, gpus(3), ON, {});

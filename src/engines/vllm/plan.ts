@@ -46,7 +46,8 @@ export function fit(weights: WeightsFacts, hardware: Hardware, _switches: Switch
   const contextTokens = Math.min(wanted > 0 ? wanted : BLOCK_TOKENS, weights.contextMax);
   const planned = lines(contextTokens);
   const fits = totalBytes(planned) <= availableBytes;
-  return { fits, availableBytes, lines: planned, contextMaxTokens, contextTokens };
+  const of = onCpu ? {} : { of: "gpu" as const };
+  return { ...of, fits, availableBytes, lines: planned, contextMaxTokens, contextTokens };
 }
 
 /** What a driver starts; `command` makes the command line of it. */

@@ -41,6 +41,7 @@ function routeOf(name: string): GatewayRoute {
     servedName: served,
     modelName: served,
     ownerId: OWNER,
+    ownerDisabled: false,
     keyHash: sha256(`key of ${served}`),
     status: "RUNNING",
     reason: "NONE",

@@ -53,6 +53,7 @@ export function access(
   const found = asking.modelId === undefined ? directory.name(name) : directory.model(asking.modelId);
   return after(found, (route) => {
     if (route && !route.published && isKeyOf(route, shown)) {
+      checkOwner(route);
       checkUserId(asking, route);
       return { route, userId: route.ownerId, keyId: null, limitKey: `model:${route.modelId}` };
     }
@@ -74,6 +75,12 @@ export function checkKey(deps: GatewayDeps, key: InferenceKey | undefined): asse
     throw refused("TOKEN_EXPIRED", "This key has expired. Make a new one.");
   }
   if (key.disabled) throw refused("USER_DISABLED", "This key's user is disabled. Ask the operator.");
+}
+
+/** For who shows the model's own key. Throws USER_DISABLED. */
+export function checkOwner(route: GatewayRoute): void {
+  if (route.ownerDisabled)
+    throw refused("USER_DISABLED", "This model's owner is disabled. Ask the operator.");
 }
 
 /** What a user's key means by a name: their own deployment, else their own name for one, else the catalogue's. */

@@ -50,6 +50,14 @@ test("a revoked key, a disabled user and a change of routes count at once when t
   on.control.addKey(ALICE_KEY, keyOf(ALICE));
   on.control.tell(`key:${keyOf(ALICE).keyId}`);
   assert.equal(await statusOf(chat(on, {}, COMMON)), 200);
+  assert.equal(await statusOf(chat(on)), 200);
+  on.control.routes = [routeOf([], { ownerDisabled: true })];
+  on.control.tell(`user:${ALICE}`);
+  assert.equal(
+    await statusOf(chat(on)),
+    403,
+    "the model's own key opens nothing while its owner is disabled",
+  );
   on.control.routes = [routeOf([], { retryAfterMs: 1_000 })];
   on.control.tell(`model:${MODEL}`);
   assert.equal(await statusOf(chat(on, {}, COMMON)), 503);

@@ -62,6 +62,8 @@ export class Directory {
       this.#known.key.drop((value) => all || value === undefined || value.keyId === id);
     if (kind === "user") {
       this.#known.key.drop((value) => value?.userId === id);
+      this.#known.model.drop((value) => value?.ownerId === id);
+      this.#known.name.drop((value) => value?.ownerId === id);
       this.#ofOwner.drop((_, key) => key === id);
     }
   }

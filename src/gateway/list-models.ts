@@ -1,4 +1,4 @@
-import { checkKey, isKeyOf, shownKey } from "./access.ts";
+import { checkKey, checkOwner, isKeyOf, shownKey } from "./access.ts";
 import { refused } from "./openai-error.ts";
 import type { Parts } from "./parts.ts";
 import type { GatewayRoute, PublishedOffer } from "./ports.ts";
@@ -35,7 +35,10 @@ export async function listOneModel(
 ): Promise<ModelList> {
   const shown = shownKey(authorization);
   const route = await parts.directory.model(modelId);
-  if (route && isKeyOf(route, shown)) return listOf([nameOf(route)]);
+  if (route && isKeyOf(route, shown)) {
+    checkOwner(route);
+    return listOf([nameOf(route)]);
+  }
   const key = await parts.directory.key(shown);
   checkKey(parts.deps, key);
   if (route?.ownerId === key.userId) return listOf([nameOf(route)]);

@@ -24,6 +24,8 @@ export interface GatewayRoute {
   readonly servedName: string;
   readonly modelName: string;
   readonly ownerId: string;
+  /** The model's own key opens nothing then. */
+  readonly ownerDisabled: boolean;
   /** SHA-256 of the model's own key. */
   readonly keyHash: Buffer;
   readonly status: string;

@@ -58,6 +58,14 @@ export function requireTokenRightsOver(principal: Principal, user: User): void {
   }
 }
 
+/** A user is disabled and enabled by who ranks no lower. Throws NOT_ALLOWED. */
+export function requireAbilityRightsOver(principal: Principal, user: User): void {
+  requireRole(principal, "ADMIN");
+  if (!atLeast(principal.role, user.role)) {
+    throw notAllowed(`A ${user.role} is disabled and enabled by a ${user.role} only.`);
+  }
+}
+
 /** Administrators are appointed by a SUPER_ADMIN; ordinary users may be made by every administrator. */
 export function requireAppointment(principal: Principal, role: Role): void {
   requireRole(principal, role === "USER" ? "ADMIN" : "SUPER_ADMIN");

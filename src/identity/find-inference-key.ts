@@ -2,6 +2,7 @@ import type { DbCtx } from "../db/db.ts";
 import { credentialHash } from "./credential.ts";
 import type { InferenceKey } from "./model.ts";
 import { selectKeyByHash, updateKeysUsed } from "./store/inference-keys.ts";
+import { selectDisabled } from "./store/users.ts";
 
 /** A use is written down at most so often a key. */
 const USED_STEP_MS = 60_000;
@@ -12,6 +13,11 @@ export const inferenceKeyHash = credentialHash;
 /** The key with this hash; undefined when there is none or it was deleted. Expiry and `disabled` are the caller's to judge. */
 export function findInferenceKey(ctx: DbCtx, keyHash: Buffer): Promise<InferenceKey | undefined> {
   return selectKeyByHash(ctx, keyHash);
+}
+
+/** Those of the users who are disabled. */
+export async function disabledAmong(ctx: DbCtx, userIds: readonly string[]): Promise<ReadonlySet<string>> {
+  return new Set(userIds.length === 0 ? [] : await selectDisabled(ctx, userIds));
 }
 
 /** Notes when keys were used, to the minute. Called with each batch of usage; unknown keys are ignored. */

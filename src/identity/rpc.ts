@@ -1,11 +1,13 @@
 /** The wire of identity: convert in, decide by access.ts, call one verb, convert out. */
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
-import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
+import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   AdminIdentityService,
   CreateAccessTokenResponseSchema,
   CreateUserResponseSchema,
+  DisableUserResponseSchema,
+  EnableUserResponseSchema,
   ListAccessTokensResponseSchema,
   RevokeAccessTokenResponseSchema,
 } from "../../gen/slipway/identity/v1/admin_identity_service_pb.js";
@@ -23,8 +25,15 @@ import {
   UserService,
 } from "../../gen/tensormesh/user/v1/user_service_pb.js";
 import { parsePage } from "../base/page.ts";
-import { ownerOf, requireAppointment, requireCaller, requireRole, requireTokenRightsOver } from "./access.ts";
-import { changeRole } from "./change-role.ts";
+import {
+  ownerOf,
+  requireAbilityRightsOver,
+  requireAppointment,
+  requireCaller,
+  requireRole,
+  requireTokenRightsOver,
+} from "./access.ts";
+import { changeRole, setUserDisabled } from "./change-role.ts";
 import { accessTokenToWire, apiKeyToWire, dateFromWire, roleFromWire, userToWire } from "./convert.ts";
 import { createAccessToken } from "./create-access-token.ts";
 import { createApiKey } from "./create-api-key.ts";
@@ -115,6 +124,14 @@ function adminIdentityService(deps: RoutesDeps): ServiceImpl<typeof AdminIdentit
         return create(CreateUserResponseSchema, { user: userToWire(user) });
       });
     },
+    async disableUser(request, context) {
+      const user = await setDisabled(deps, context, request.targetUserId, true);
+      return create(DisableUserResponseSchema, { user });
+    },
+    async enableUser(request, context) {
+      const user = await setDisabled(deps, context, request.targetUserId, false);
+      return create(EnableUserResponseSchema, { user });
+    },
     createAccessToken(request, context) {
       const principal = deps.edge.principalOf(context);
       requireRole(principal, "ADMIN");
@@ -150,4 +167,18 @@ function adminIdentityService(deps: RoutesDeps): ServiceImpl<typeof AdminIdentit
       return create(RevokeAccessTokenResponseSchema, { empty: create(EmptySchema) });
     },
   };
+}
+
+async function setDisabled(
+  deps: RoutesDeps,
+  context: HandlerContext,
+  targetUserId: string,
+  disabled: boolean,
+) {
+  const ctx = callCtx(deps, context);
+  const principal = deps.edge.principalOf(context);
+  requireRole(principal, "ADMIN");
+  const target = await getUser(ctx, targetUserId.toLowerCase());
+  requireAbilityRightsOver(principal, target);
+  return userToWire(await setUserDisabled(ctx, { userId: target.id, disabled }));
 }

@@ -5,7 +5,7 @@ import { closeSlice, ingestUsage, leaseSlice } from "../billing/index.ts";
 import { findPublished, listPublished, type Published } from "../catalog/index.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { GatewayControl, GatewayRoute, GatewayUsage, PublishedOffer } from "../gateway/index.ts";
-import { findInferenceKey, noteKeyUses } from "../identity/index.ts";
+import { disabledAmong, findInferenceKey, noteKeyUses } from "../identity/index.ts";
 import { loadRoutes, type RouteQuery } from "../models/index.ts";
 
 /** The catalogue is short and asked for by everybody: one reading serves for a moment. */
@@ -22,7 +22,11 @@ export interface ControlDeps {
 
 export function gatewayControl(deps: ControlDeps): GatewayControl {
   const { ctx, gatewayId, currency } = deps;
-  const routes = (query: RouteQuery) => loadRoutes(ctx, { box: deps.box }, query);
+  const routes = async (query: RouteQuery): Promise<readonly GatewayRoute[]> => {
+    const found = await loadRoutes(ctx, { box: deps.box }, query);
+    const disabled = await disabledAmong(ctx, [...new Set(found.map((route) => route.ownerId))]);
+    return found.map((route) => ({ ...route, ownerDisabled: disabled.has(route.ownerId) }));
+  };
   const offers = remembered(ctx.clock, () => listPublished(ctx, { limit: CATALOGUE_MAX }));
   return {
     routesByModelId: (modelIds) => routes({ modelIds }),

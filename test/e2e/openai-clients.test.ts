@@ -128,4 +128,28 @@ test("a deployed model answers every OpenAI client by its base URL and key alone
     assert.equal((await ask(on.people.userId)).status, 200);
     assert.equal((await ask("00000000-0000-4000-8000-000000000000")).status, 403);
   });
+
+  await t.test("a disabled user's token and key open nothing, until it is enabled again", async () => {
+    const { adminToken, userToken, userId } = on.people;
+    const turn = (verb: "disable" | "enable", token: string) =>
+      on.wire({ method: "POST", path: `/v1/admin/users/${userId}:${verb}`, token, body: {} });
+    const ask = async () => {
+      const answer = await fetch(`${baseURL}/models`, { headers: { authorization: `Bearer ${apiKey}` } });
+      await answer.body?.cancel();
+      return answer.status;
+    };
+    await assert.rejects(turn("disable", userToken), /NOT_ALLOWED|administrator|ADMIN/);
+    const disabled = await turn("disable", adminToken);
+    assert.ok(text(at(disabled, "user", "disabledAt")).startsWith("20"));
+    await assert.rejects(on.wire({ method: "GET", path: "/v1/models", token: userToken }), /disabled/);
+    await until(async () => (await ask()) !== 200);
+    await turn("enable", adminToken);
+    await on.wire({ method: "GET", path: "/v1/models", token: userToken });
+    await until(async () => (await ask()) === 200);
+  });
 });
+
+/** Waits for what gateways hear within seconds; the runner's own timeout ends a wait in vain. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50));
+}

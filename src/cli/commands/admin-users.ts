@@ -4,6 +4,8 @@ import {
   AdminIdentityService,
   CreateAccessTokenResponseSchema,
   CreateUserResponseSchema,
+  DisableUserResponseSchema,
+  EnableUserResponseSchema,
 } from "../../../gen/slipway/identity/v1/admin_identity_service_pb.js";
 import {
   AdminUserService,
@@ -89,6 +91,32 @@ export function addAdminUsers(admin: Command, io: CliIo): void {
         AS_ADMIN,
       ),
     );
+  withCommonOptions(
+    users
+      .command("disable")
+      .description("let a user's tokens and keys open nothing; what runs goes on and is paid for"),
+  )
+    .argument("<user>", "id or e-mail address")
+    .action((reference: string, options: CommonOptions) =>
+      run(io, options, (session) => disableUser(session, reference), AS_ADMIN),
+    );
+  withCommonOptions(users.command("enable").description("let a disabled user's tokens and keys open again"))
+    .argument("<user>", "id or e-mail address")
+    .action((reference: string, options: CommonOptions) =>
+      run(io, options, (session) => enableUser(session, reference), AS_ADMIN),
+    );
+}
+
+async function disableUser(session: Session, reference: string): Promise<void> {
+  const targetUserId = await userIdOf(session, reference);
+  const answer = await session.client(AdminIdentityService).disableUser({ targetUserId });
+  session.output.message(DisableUserResponseSchema, answer, () => userText(present(answer.user)));
+}
+
+async function enableUser(session: Session, reference: string): Promise<void> {
+  const targetUserId = await userIdOf(session, reference);
+  const answer = await session.client(AdminIdentityService).enableUser({ targetUserId });
+  session.output.message(EnableUserResponseSchema, answer, () => userText(present(answer.user)));
 }
 
 async function listUsers(session: Session, options: ListOptions): Promise<void> {
@@ -170,5 +198,6 @@ function userText(user: User): string {
     ["role", UserRole[user.userRole] ?? ""],
     ["e-mail", user.userEmail],
     ["company", user.company],
+    ["disabled", time(user.disabledAt)],
   ]);
 }

@@ -107,6 +107,16 @@ export async function lockSuperAdmins(tx: TxCtx): Promise<readonly string[]> {
   return rows.map((row) => row.id);
 }
 
+export async function selectDisabled(ctx: DbCtx, userIds: readonly string[]): Promise<readonly string[]> {
+  const rows = await tables(ctx.db)
+    .selectFrom("users")
+    .select("id")
+    .where("id", "in", [...userIds])
+    .where("disabled_at", "is not", null)
+    .execute();
+  return rows.map((row) => row.id);
+}
+
 export async function updateUser(
   ctx: DbCtx,
   userId: string,

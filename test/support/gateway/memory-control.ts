@@ -26,6 +26,7 @@ export function routeOf(replicas: readonly RouteReplica[], more: Partial<Gateway
     servedName: "tiny-cpux1-11111111",
     modelName: "mine",
     ownerId: ALICE,
+    ownerDisabled: false,
     keyHash: hashOf(MODEL_KEY),
     status: "RUNNING",
     reason: "SERVING",

@@ -90,6 +90,86 @@ export declare type CreateUserResponse = Message<"slipway.identity.v1.CreateUser
 export declare const CreateUserResponseSchema: GenMessage<CreateUserResponse>;
 
 /**
+ * Who is disabled.
+ *
+ * @generated from message slipway.identity.v1.DisableUserRequest
+ */
+export declare type DisableUserRequest = Message<"slipway.identity.v1.DisableUserRequest"> & {
+  /**
+   * The user, a UUID.
+   *
+   * @generated from field: string target_user_id = 1;
+   */
+  targetUserId: string;
+};
+
+/**
+ * Describes the message slipway.identity.v1.DisableUserRequest.
+ * Use `create(DisableUserRequestSchema)` to create a new message.
+ */
+export declare const DisableUserRequestSchema: GenMessage<DisableUserRequest>;
+
+/**
+ * The disabled user.
+ *
+ * @generated from message slipway.identity.v1.DisableUserResponse
+ */
+export declare type DisableUserResponse = Message<"slipway.identity.v1.DisableUserResponse"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: tensormesh.user.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message slipway.identity.v1.DisableUserResponse.
+ * Use `create(DisableUserResponseSchema)` to create a new message.
+ */
+export declare const DisableUserResponseSchema: GenMessage<DisableUserResponse>;
+
+/**
+ * Who is enabled.
+ *
+ * @generated from message slipway.identity.v1.EnableUserRequest
+ */
+export declare type EnableUserRequest = Message<"slipway.identity.v1.EnableUserRequest"> & {
+  /**
+   * The user, a UUID.
+   *
+   * @generated from field: string target_user_id = 1;
+   */
+  targetUserId: string;
+};
+
+/**
+ * Describes the message slipway.identity.v1.EnableUserRequest.
+ * Use `create(EnableUserRequestSchema)` to create a new message.
+ */
+export declare const EnableUserRequestSchema: GenMessage<EnableUserRequest>;
+
+/**
+ * The enabled user.
+ *
+ * @generated from message slipway.identity.v1.EnableUserResponse
+ */
+export declare type EnableUserResponse = Message<"slipway.identity.v1.EnableUserResponse"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: tensormesh.user.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message slipway.identity.v1.EnableUserResponse.
+ * Use `create(EnableUserResponseSchema)` to create a new message.
+ */
+export declare const EnableUserResponseSchema: GenMessage<EnableUserResponse>;
+
+/**
  * A token by which a machine or a command line acts as its user.
  *
  * @generated from message slipway.identity.v1.AccessToken
@@ -356,6 +436,27 @@ export declare const AdminIdentityService: GenService<{
     methodKind: "unary";
     input: typeof CreateUserRequestSchema;
     output: typeof CreateUserResponseSchema;
+  },
+  /**
+   * Disables a user: its tokens and keys open nothing, here at once and at every gateway within seconds, until it is enabled. Its
+   * models, money and keys stay as they are; what runs goes on running and being paid for. The last SUPER_ADMIN stays enabled.
+   *
+   * @generated from rpc slipway.identity.v1.AdminIdentityService.DisableUser
+   */
+  disableUser: {
+    methodKind: "unary";
+    input: typeof DisableUserRequestSchema;
+    output: typeof DisableUserResponseSchema;
+  },
+  /**
+   * Enables a user that was disabled; its tokens and keys open again.
+   *
+   * @generated from rpc slipway.identity.v1.AdminIdentityService.EnableUser
+   */
+  enableUser: {
+    methodKind: "unary";
+    input: typeof EnableUserRequestSchema;
+    output: typeof EnableUserResponseSchema;
   },
   /**
    * Makes a token for the control plane. The token is in this answer and never shown again.

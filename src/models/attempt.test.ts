@@ -106,6 +106,12 @@ test("a call that a lost worker left out may come through for the length of anot
   const early = LIMITS.leaseMs - 1;
   assert.equal(absorb(stopped, absent(early), look(early, true)).closedAt, null);
   assert.notEqual(absorb(stopped, absent(early + 1), look(early + 1, true)).closedAt, null);
+  const absentBefore = anAttempt({ applyState: "calling", absentSince: at(0) });
+  assert.equal(
+    strand(absentBefore, look(LIMITS.leaseMs)).absentSince,
+    null,
+    "that call may have brought it since",
+  );
   const settled = anAttempt({ applyState: "clear" });
   assert.equal(strand(settled, look(0)), settled);
 });

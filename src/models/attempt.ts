@@ -33,12 +33,13 @@ export function stageOf(attempt: Attempt): Stage | undefined {
 
 /**
  * An attempt that is found with its create call still out was left by a worker that died or lost its claim. The call may come
- * through yet, so for the length of another claim nobody takes the attempt's machine for gone.
+ * through yet, so for the length of another claim nobody takes the attempt's machine for gone; how long it was absent before that
+ * call says nothing any more.
  */
 export function strand(attempt: Attempt, look: Look): Attempt {
   if (attempt.applyState !== "calling" || attempt.closedAt !== null) return attempt;
   const strandedUntil = new Date(ms(look.now) + look.limits.leaseMs);
-  return { ...attempt, applyState: "unclear", strandedUntil };
+  return { ...attempt, applyState: "unclear", absentSince: null, strandedUntil };
 }
 
 /** Takes in one observation. One that is missing, unknown or old says nothing: unknown is not lost. */

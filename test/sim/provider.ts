@@ -3,6 +3,7 @@
  * truth about every machine, which the invariants are checked against.
  */
 import { type Code, type Reason, StatusError } from "../../src/base/status.ts";
+import { LIMITS } from "../../src/models/index.ts";
 import type { Driver, ProviderMachine, ReplicaObservation, ReplicaSpec } from "../../src/providers/driver.ts";
 import type { Chance, VirtualClock } from "./chance.ts";
 
@@ -54,6 +55,11 @@ export interface ProviderOptions {
 
 /** Longest time from an unclear answer until its machine may still appear; below the wait that the reconciler keeps. */
 const LATE_MAX_MS = 80_000;
+/**
+ * Longest time from a worker's last look at its lease to the moment at which its request leaves: what a lost worker's claim and
+ * another one cover (see strand). One that stands still for longer may create a second machine, which the sweep finds.
+ */
+const STANDSTILL_MAX_MS = LIMITS.leaseMs + LIMITS.leaseMarginMs;
 /** Longest time until a machine shows in the provider's answers. */
 const LAG_MAX_MS = 20_000;
 
@@ -90,9 +96,11 @@ export function simProvider(options: ProviderOptions): SimProvider {
 
   const apply = async (spec: ReplicaSpec): Promise<void> => {
     const about = `apply/${spec.name}`;
+    const askedMs = nowMs();
     await options.during();
-    if (goes(`${about}/pause`, 0.02)) await options.meanwhile();
+    if (goes(`${about}/pause`, 0.05)) await options.meanwhile();
     if (goes(`${about}/slow`, 0.05)) clock.advance(chance.between(`${about}/slow-ms`, 1_000, 20_000));
+    if (nowMs() - askedMs > STANDSTILL_MAX_MS) throw failure("DEADLINE_EXCEEDED", "DEADLINE");
     const known = machines.some(
       (machine) => machine.name === spec.name && (options.idempotent ? exists(machine) : shown(machine)),
     );

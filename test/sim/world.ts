@@ -63,7 +63,7 @@ export async function simWorld(db: Db, seed: number): Promise<SimWorld> {
     onRemove: (name: string) => checkRemoval(ctx, name, breaches),
     during: async () => {
       if (faults.on && chance.happens("interrupt", 0.1)) await world.interrupt();
-      if (faults.on && chance.happens("standstill", 0.02)) await common.meanwhile();
+      if (faults.on && chance.happens("standstill", 0.05)) await common.meanwhile();
     },
     async meanwhile() {
       // A worker that is stopped in the middle of a call while its lease ends and others take over.

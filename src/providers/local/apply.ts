@@ -130,6 +130,8 @@ export function isRetryable(reason: Reason): boolean {
 async function recordFailure(ctx: BaseCtx, folder: ReplicaFolder, thrown: unknown): Promise<void> {
   const { reason, message } = StatusError.from(thrown);
   ctx.log.warn({ replica: folder.name, reason, err: thrown }, "a replica could not be started");
+  // Another worker's engine is not failed by what went wrong here.
+  if (await exists(fileIn(folder, "engine.pid"))) return;
   const failure = { reason, message, retryable: isRetryable(reason) };
   await writeInto(folder, "failure.json", JSON.stringify(failure));
 }

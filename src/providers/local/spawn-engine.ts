@@ -1,7 +1,7 @@
 /** Starts an engine process: at most one for each replica folder, confined, and able to outlive us. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, rm, symlink } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaSpec } from "../driver.ts";
@@ -120,6 +120,8 @@ export function dropsPrivileges(options: Pick<LocalDriverOptions, "uid">): boole
   return process.getuid?.() === 0 && options.uid !== 0;
 }
 
+let drafts = 0;
+
 async function linkWeights(
   folder: ReplicaFolder,
   names: readonly string[],
@@ -129,8 +131,10 @@ async function linkWeights(
   // World-readable, but inside a folder that only its owner enters.
   await mkdir(dir, { recursive: true, mode: 0o755 });
   for (const [index, name] of names.entries()) {
-    await rm(join(dir, name), { force: true });
-    await symlink(targets[index] ?? "", join(dir, name));
+    // Put in place at once: other workers may be doing the same just now.
+    const draft = join(dir, `${name}.${process.pid}.${drafts++}.draft`);
+    await symlink(targets[index] ?? "", draft);
+    await rename(draft, join(dir, name));
   }
   return dir;
 }

@@ -34,6 +34,12 @@ const PROOFS: readonly Proof[] = [
     missing: pipMissing,
   },
   {
+    name: "odd requests to every operation",
+    minutesMax: 10,
+    files: ["test/e2e/fuzz/fuzz.test.ts"],
+    env: { SLIPWAY_FUZZ_RUNS: "400", SLIPWAY_FUZZ_SEED: "2" },
+  },
+  {
     name: "histories of the whole control plane",
     minutesMax: 10,
     files: ["test/sim/sim.test.ts"],

@@ -1,5 +1,5 @@
 // Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
-const domains = "identity|idempotency|rate-limit|billing|models|catalog|weights|gateway|jobs";
+const domains = "identity|oidc|idempotency|rate-limit|billing|models|catalog|weights|gateway|jobs";
 
 /** A folder of src and the folders of src that it may import, besides itself. */
 const allowed = {
@@ -11,6 +11,7 @@ const allowed = {
   providers: ["base", "engines"],
   "llama-server": ["base", "engines"],
   identity: ["base", "db"],
+  oidc: ["base", "db", "identity"],
   idempotency: ["base", "db"],
   "rate-limit": ["base", "db"],
   billing: ["base", "db", "jobs", "identity", "engines"],

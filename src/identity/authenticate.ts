@@ -2,7 +2,7 @@ import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { roleThrough } from "./access.ts";
 import { credentialHash, looksLikeAccessToken } from "./credential.ts";
-import type { AccessToken, Principal } from "./model.ts";
+import type { AccessToken, Principal, User } from "./model.ts";
 import { selectTokenByHash, updateTokenUsed } from "./store/access-tokens.ts";
 
 /** A use is written down at most so often a token: a busy token must not become a hot row. */
@@ -28,10 +28,20 @@ export async function authenticate(ctx: DbCtx, bearer: string): Promise<Principa
   if (found.token.expiresAt !== null && found.token.expiresAt <= now) {
     throw refused("TOKEN_EXPIRED", "The access token has expired. Ask an administrator for another.");
   }
-  if (found.disabled) throw userDisabled();
+  const { userId, role, disabled, token } = { ...found, userId: found.token.userId };
+  const principal = principalThrough({ id: userId, role, disabledAt: disabled ? now : null }, token);
   await noteUse(ctx, found.token, now);
-  const { id, userId, scopes } = found.token;
-  return { userId, role: roleThrough(scopes, found.role), tokenId: id, scopes };
+  return principal;
+}
+
+/** What a user is through a token that holds. Throws USER_DISABLED. */
+export function principalThrough(
+  user: Pick<User, "id" | "role" | "disabledAt">,
+  token: Pick<AccessToken, "id" | "scopes">,
+): Principal {
+  if (user.disabledAt !== null) throw userDisabled();
+  const { id, scopes } = token;
+  return { userId: user.id, role: roleThrough(scopes, user.role), tokenId: id, scopes };
 }
 
 async function noteUse(ctx: DbCtx, token: AccessToken, now: Date): Promise<void> {

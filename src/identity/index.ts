@@ -8,7 +8,7 @@ export {
   requireScope,
   TOKEN_SCOPES,
 } from "./access.ts";
-export { authenticate } from "./authenticate.ts";
+export { authenticate, principalThrough } from "./authenticate.ts";
 export { bootstrapAdmin } from "./bootstrap-admin.ts";
 export { changeRole, setUserDisabled } from "./change-role.ts";
 export { createAccessToken, type NewAccessToken } from "./create-access-token.ts";
@@ -25,3 +25,4 @@ export { listUsers, type UserPage } from "./list-users.ts";
 export type { AccessToken, ApiKey, InferenceKey, Principal, Role, User } from "./model.ts";
 export { revokeAccessToken } from "./revoke-access-token.ts";
 export { identityRoutes } from "./rpc.ts";
+export { type SignIn, signIn } from "./sign-in.ts";

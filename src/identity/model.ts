@@ -32,7 +32,7 @@ export interface Principal {
   readonly userId: string;
   /** What the caller may do now: the user's role, or USER where the token's scopes leave out `admin`. */
   readonly role: Role;
-  /** Id of the token that was shown. */
+  /** Id of the machine token that was shown, or `jwt:<userId>` for the tokens of an issuer. */
   readonly tokenId: string;
   /** Scopes of the token; none means all. */
   readonly scopes: readonly string[];

@@ -18,6 +18,6 @@ export function configReference(): string {
 function fallbackOf(schema: z.ZodType): string {
   const parsed = schema.safeParse(undefined);
   if (!parsed.success || parsed.data === undefined) return "unset";
-  if (Array.isArray(parsed.data)) return parsed.data.length === 0 ? "none" : parsed.data.join(":");
+  if (Array.isArray(parsed.data)) return parsed.data.length === 0 ? "none" : `\`${parsed.data.join(",")}\``;
   return `\`${String(parsed.data)}\``;
 }

@@ -20,3 +20,19 @@ test("all that is wrong is told at once", () => {
     /SLIPWAY_PORT.*SLIPWAY_TOKEN_REQUESTS_PER_MINUTE/,
   );
 });
+
+test("an issuer needs an audience and an address that nobody can forge", () => {
+  const issuer = { SLIPWAY_OIDC_ISSUER: "https://login.example.com", SLIPWAY_OIDC_AUDIENCE: "api" };
+  assert.deepEqual(loadConfig(issuer).SLIPWAY_OIDC_ALGORITHMS, ["RS256", "PS256", "ES256", "EdDSA"]);
+  loadConfig({ ...issuer, SLIPWAY_OIDC_ISSUER: "http://127.0.0.1:9000/realm" });
+  for (const [name, wrong] of [
+    ["SLIPWAY_OIDC_AUDIENCE", { ...issuer, SLIPWAY_OIDC_AUDIENCE: "" }],
+    ["SLIPWAY_OIDC_ISSUER", { ...issuer, SLIPWAY_OIDC_ISSUER: "http://login.example.com" }],
+    ["SLIPWAY_OIDC_ISSUER", { ...issuer, SLIPWAY_OIDC_ISSUER: "https://login.example.com/?a=1" }],
+    ["SLIPWAY_OIDC_ISSUER", { SLIPWAY_OIDC_AUDIENCE: "api" }],
+    ["SLIPWAY_OIDC_ALGORITHMS", { ...issuer, SLIPWAY_OIDC_ALGORITHMS: "RS256,HS256" }],
+    ["SLIPWAY_OIDC_ALGORITHMS", { ...issuer, SLIPWAY_OIDC_ALGORITHMS: "none" }],
+  ] as const) {
+    assert.throws(() => loadConfig(wrong), new RegExp(name), JSON.stringify(wrong));
+  }
+});

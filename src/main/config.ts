@@ -4,6 +4,7 @@ import { homedir, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { StatusError } from "../base/status.ts";
+import { SIGNING_ALGORITHMS } from "../oidc/signing-algorithms.ts";
 
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
 const seconds = (fallback: number, min: number, max: number) =>
@@ -23,6 +24,13 @@ const paths = split(/[,:]/);
 /** Hosts may have ports, and ranges colons: commas alone part them. */
 const hosts = split(/,/);
 
+const algorithms = z
+  .string()
+  .default("RS256,PS256,ES256,EdDSA")
+  .transform((text) => text.split(",").map((part) => part.trim()))
+  .refine((all) => all.every((one) => SIGNING_ALGORITHMS.some((known) => known === one)), {
+    error: `must be some of ${SIGNING_ALGORITHMS.join(", ")}`,
+  });
 const ranges = hosts.refine((all) => all.every(isRange), "must be IP addresses or ranges like 10.0.0.0/8");
 
 export const settings = z.object({
@@ -73,6 +81,30 @@ export const settings = z.object({
   ),
   SLIPWAY_TRUSTED_PROXIES: ranges.describe(
     "Addresses and ranges of reverse proxies, separated by commas, whose X-Forwarded-For names the caller.",
+  ),
+  SLIPWAY_OIDC_ISSUER: z
+    .url()
+    .optional()
+    .describe(
+      "Issuer whose access tokens are let in, exactly as its metadata spells it. https, or http on loopback.",
+    ),
+  SLIPWAY_OIDC_AUDIENCE: z
+    .string()
+    .optional()
+    .describe(
+      "Audience that the issuer puts into access tokens for this API; needed with an issuer. Not the id of a login client.",
+    ),
+  SLIPWAY_OIDC_ALGORITHMS: algorithms.describe(
+    `Signature algorithms that are accepted, separated by commas: some of ${SIGNING_ALGORITHMS.join(", ")}.`,
+  ),
+  SLIPWAY_OIDC_CLOCK_SKEW_SECONDS: seconds(60, 0, 300).describe(
+    "How far the issuer's clock and ours may be apart.",
+  ),
+  SLIPWAY_OIDC_HOSTS: hosts.describe(
+    "Hosts and ranges besides the issuer's own that its keys may be fetched from although they are private.",
+  ),
+  SLIPWAY_ADMIN_SUBJECTS: hosts.describe(
+    "Subjects of the issuer, separated by commas, that are SUPER_ADMIN whenever they call.",
   ),
   SLIPWAY_CURRENCY: z
     .string()
@@ -163,6 +195,35 @@ function checkFences(config: Config): void {
   if (config.DATABASE_URL !== undefined && config.SLIPWAY_SECRET_KEY === undefined) {
     throw refused(
       "DATABASE_URL needs SLIPWAY_SECRET_KEY: every process must open the same sealed secrets. Make one with `openssl rand -hex 32`.",
+    );
+  }
+  checkIssuer(config);
+}
+
+function checkIssuer({
+  SLIPWAY_OIDC_ISSUER: issuer,
+  SLIPWAY_OIDC_AUDIENCE: audience,
+  ...config
+}: Config): void {
+  if (issuer === undefined) {
+    if (audience === undefined && config.SLIPWAY_ADMIN_SUBJECTS.length === 0) return;
+    throw refused(
+      "SLIPWAY_OIDC_AUDIENCE and SLIPWAY_ADMIN_SUBJECTS mean nothing without SLIPWAY_OIDC_ISSUER. Set it.",
+    );
+  }
+  const url = new URL(issuer);
+  const loopback = ["127.0.0.1", "[::1]", "localhost"].includes(url.hostname);
+  if (url.protocol !== "https:" && !(url.protocol === "http:" && loopback)) {
+    throw refused(
+      "SLIPWAY_OIDC_ISSUER must be an https address (http only on loopback): who can change its answers can be anybody.",
+    );
+  }
+  if (url.username !== "" || url.search !== "" || url.hash !== "") {
+    throw refused("SLIPWAY_OIDC_ISSUER must have no user, query or fragment.");
+  }
+  if (audience === undefined) {
+    throw refused(
+      "SLIPWAY_OIDC_ISSUER needs SLIPWAY_OIDC_AUDIENCE: else tokens that the issuer made for other programs would open this one.",
     );
   }
 }

@@ -7,7 +7,7 @@ import * as billing from "../billing/index.ts";
 import { catalogRoutes } from "../catalog/index.ts";
 import { createGateway, GATEWAY_LIMITS, type Gateway } from "../gateway/index.ts";
 import { createIdempotency, purgeIdempotency } from "../idempotency/index.ts";
-import { authenticate, identityRoutes } from "../identity/index.ts";
+import { identityRoutes } from "../identity/index.ts";
 import { type PeriodicJob, runPeriodicJobs } from "../jobs/index.ts";
 import {
   httpCompletionProbe,
@@ -20,6 +20,7 @@ import {
 } from "../models/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
+import { authenticatorOf } from "./authenticator.ts";
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
 import { watchDatabase } from "./database-health.ts";
@@ -132,6 +133,7 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
     token: perMinute(config.SLIPWAY_TOKEN_REQUESTS_PER_MINUTE),
     address: perMinute(config.SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE),
   });
+  const authenticator = authenticatorOf(config);
   const rpc = edge.createRpcServer({
     ctx,
     routes: [
@@ -140,7 +142,7 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),
     ],
-    authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
+    authenticate: (call, bearer) => authenticator.authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     pace: rateLimit.take,
     trustedProxies: config.SLIPWAY_TRUSTED_PROXIES,
@@ -160,6 +162,7 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
     port,
     async close() {
       await rpc.close();
+      await authenticator.close();
       exchange.abort();
       await exchanging;
     },

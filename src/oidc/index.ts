@@ -1,0 +1,4 @@
+export { createOidcAuthenticate, type OidcAuthenticate, type OidcDeps } from "./authenticate.ts";
+export { type IssuerKeys, issuerKeys } from "./issuer-keys.ts";
+export { SIGNING_ALGORITHMS } from "./signing-algorithms.ts";
+export { looksLikeJwt, type TokenRules, type VerifiedToken, verifyToken } from "./verify-token.ts";

@@ -2,7 +2,7 @@
 import { cutPage, type Page } from "../base/page.ts";
 import { invalidArgument, StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
-import { atLeast, type Principal } from "../identity/index.ts";
+import { mayReach, type Principal } from "../identity/index.ts";
 import {
   type Receipt,
   type ReceiptsInput,
@@ -15,7 +15,7 @@ import {
 /** The receipt of a request or a window. Another's is RECEIPT_NOT_FOUND, as a missing one, to all but administrators. */
 export async function getReceipt(ctx: DbCtx, principal: Principal, receiptId: string): Promise<Receipt> {
   const receipt = (await selectTokenReceipt(ctx, receiptId)) ?? (await selectGpuReceipt(ctx, receiptId));
-  if (receipt && (receipt.userId === principal.userId || atLeast(principal.role, "ADMIN"))) return receipt;
+  if (receipt && mayReach(principal, receipt.userId)) return receipt;
   throw new StatusError({
     code: "NOT_FOUND",
     reason: "RECEIPT_NOT_FOUND",

@@ -25,7 +25,7 @@ import {
 export function usageService(deps: RoutesDeps): ServiceImpl<typeof UsageService> {
   return {
     async listModelUsage(request, context) {
-      const query = queryOf(request, await payerOf(deps, context, request.userId));
+      const query = queryOf(request, await payerOf(deps, context));
       const page = parsePage(request, usageQuery("models", query));
       const answer = await listModelUsage(callCtx(deps, context), query, page);
       return create(ListModelUsageResponseSchema, {
@@ -37,7 +37,7 @@ export function usageService(deps: RoutesDeps): ServiceImpl<typeof UsageService>
       });
     },
     async listUsageHistory(request, context) {
-      const query = queryOf(request, await payerOf(deps, context, request.userId));
+      const query = queryOf(request, await payerOf(deps, context));
       const page = parsePage(request, usageQuery("days", query));
       const { rows, currency, nextPageToken } = await listUsageHistory(callCtx(deps, context), query, page);
       return create(ListUsageHistoryResponseSchema, {

@@ -81,8 +81,8 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
 
 function balanceService(deps: BillingRoutesDeps): ServiceImpl<typeof UserBalanceService> {
   return {
-    async getUserBalance(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+    async getUserBalance(_request, context) {
+      const userId = await payerOf(deps, context);
       const ctx = callCtx(deps, context);
       const balance = await balanceOf(ctx, userId);
       const { burnNanosPerHour, runwaySeconds } = await runwayOf(ctx, userId, balance);
@@ -102,7 +102,7 @@ function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof Billing
   return {
     async listBillingTransactions(request, context) {
       const query = {
-        userId: await payerOf(deps, context, request.userId),
+        userId: await payerOf(deps, context),
         codes: codesFromWire(request.type),
         modelId: request.modelId.toLowerCase(),
       };
@@ -114,18 +114,18 @@ function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof Billing
       });
     },
     async getBillingTransaction(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+      const userId = await payerOf(deps, context);
       const { transactionId } = request;
       const line = await getTransaction(callCtx(deps, context), { userId, transactionId });
       return create(GetBillingTransactionResponseSchema, { transaction: lineToWire(line) });
     },
-    async getUserSpendingSummary(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+    async getUserSpendingSummary(_request, context) {
+      const userId = await payerOf(deps, context);
       const [summary] = await spendingSummaries(callCtx(deps, context), [userId]);
       return create(GetUserSpendingSummaryResponseSchema, summary && spendingToWire(summary));
     },
-    async getUserSpendingHistory(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+    async getUserSpendingHistory(_request, context) {
+      const userId = await payerOf(deps, context);
       const history = await spendingHistory(callCtx(deps, context), userId);
       return create(GetUserSpendingHistoryResponseSchema, { buckets: spendingHistoryToWire(history) });
     },
@@ -140,7 +140,7 @@ function receiptService(deps: BillingRoutesDeps): ServiceImpl<typeof ReceiptServ
       return create(GetReceiptResponseSchema, { receipt: receiptToWire(receipt) });
     },
     async listReceipts(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+      const userId = await payerOf(deps, context);
       const query = { userId, modelId: request.modelId.toLowerCase() };
       const page = parsePage(request, receiptsQuery(query));
       const { rows, nextPageToken } = await listReceipts(callCtx(deps, context), query, page);
@@ -171,13 +171,13 @@ function pricingService(deps: BillingRoutesDeps): ServiceImpl<typeof PricingServ
 
 function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeService> {
   return {
-    async getOrCreateStripeCustomer(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+    async getOrCreateStripeCustomer(_request, context) {
+      const userId = await payerOf(deps, context);
       const stripeCusId = await customerOf(callCtx(deps, context), processorOf(deps), userId);
       return create(GetOrCreateStripeCustomerResponseSchema, { stripeCusId });
     },
-    async listStripePaymentMethods(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+    async listStripePaymentMethods(_request, context) {
+      const userId = await payerOf(deps, context);
       const cards = await listCards(callCtx(deps, context), userId);
       return create(ListStripePaymentMethodsResponseSchema, {
         stripePaymentMethodIds: cards.map((card) => card.cardId),
@@ -185,13 +185,13 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       });
     },
     async attachStripePaymentMethod(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+      const userId = await payerOf(deps, context);
       const input = { userId, cardId: request.stripePaymentMethodId };
       await attachCard(callCtx(deps, context), processorOf(deps), input);
       return create(AttachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
     async createStripePaymentIntent(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+      const userId = await payerOf(deps, context);
       const ctx = callCtx(deps, context);
       const paid = await topUp(ctx, processorOf(deps), {
         userId,

@@ -1,7 +1,7 @@
 import { invalidArgument, StatusError } from "../base/status.ts";
 import { setTokenPrice, tokenPrice } from "../billing/index.ts";
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../db/db.ts";
-import { type Principal, platformUser, requireRole } from "../identity/index.ts";
+import { type Principal, platformUser } from "../identity/index.ts";
 import { findModel, noteModelEvent, type OwnedModel, ROUTES_CHANNEL } from "../models/index.ts";
 import type { CatalogLimits, NewPrice, OfferPrice, Published } from "./model.ts";
 import { upsertEntry } from "./store.ts";
@@ -19,11 +19,10 @@ export interface PublishInput {
 
 /**
  * Offers a deployment to every user. The same name and model again changes prices and limits; the same prices make no new
- * version. Throws NOT_ALLOWED, MODEL_NOT_FOUND, SERVED_NAME_TAKEN, INVALID_FIELD (owner_agreed), and what a price may be
+ * version. Throws MODEL_NOT_FOUND, SERVED_NAME_TAKEN, INVALID_FIELD (owner_agreed), and what a price may be
  * refused with.
  */
 export async function publish(ctx: DbCtx, input: PublishInput): Promise<Published> {
-  requireRole(input.principal, "ADMIN");
   return withTransaction(ctx, async (tx) => {
     const model = await requireModel(tx, input.modelId);
     const byAgreement = await needsAgreement(tx, model, input.principal);

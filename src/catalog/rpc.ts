@@ -47,8 +47,7 @@ function catalogService(deps: RoutesDeps): ServiceImpl<typeof CatalogService> {
       });
     },
     async unpublishModel(request, context) {
-      const principal = deps.edge.principalOf(context);
-      await unpublish(callCtx(deps, context), { principal, servedName: request.servedName });
+      await unpublish(callCtx(deps, context), { servedName: request.servedName });
       return create(UnpublishModelResponseSchema, { empty: create(EmptySchema) });
     },
     async listCatalog(request, context) {

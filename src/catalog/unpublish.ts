@@ -1,15 +1,10 @@
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, withTransaction } from "../db/db.ts";
-import { type Principal, requireRole } from "../identity/index.ts";
 import { findModel, noteModelEvent, ROUTES_CHANNEL } from "../models/index.ts";
 import { deleteEntry } from "./store.ts";
 
-/** Takes a name out of the catalogue; the deployment and the prices' versions stay. Throws NOT_ALLOWED, MODEL_NOT_FOUND. */
-export async function unpublish(
-  ctx: DbCtx,
-  input: { readonly principal: Principal; readonly servedName: string },
-): Promise<void> {
-  requireRole(input.principal, "ADMIN");
+/** Takes a name out of the catalogue; the deployment and the prices' versions stay. Throws MODEL_NOT_FOUND. */
+export async function unpublish(ctx: DbCtx, input: { readonly servedName: string }): Promise<void> {
   return withTransaction(ctx, async (tx) => {
     const entry = await deleteEntry(tx, input.servedName);
     if (!entry) throw notInCatalog(input.servedName);

@@ -1,6 +1,6 @@
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, withTransaction } from "../db/db.ts";
-import { atLeast } from "./access.ts";
+import { mayReach } from "./access.ts";
 import type { Principal } from "./model.ts";
 import { selectInferenceKey, updateKeyDeleted } from "./store/inference-keys.ts";
 
@@ -14,8 +14,7 @@ export function deleteApiKey(
 ): Promise<void> {
   return withTransaction(ctx, async (tx) => {
     const key = await selectInferenceKey(tx, input.keyId);
-    const mine = key !== undefined && key.userId === input.principal.userId;
-    if (!key || !(mine || atLeast(input.principal.role, "ADMIN"))) throw keyNotFound(input.keyId);
+    if (!key || !mayReach(input.principal, key.userId)) throw keyNotFound(input.keyId);
     await updateKeyDeleted(tx, key.id, tx.clock.now());
     await notify(tx, "slipway_routes", `key:${key.id}`);
   });

@@ -7,6 +7,10 @@ import type { Principal } from "./model.ts";
 /** What the edge knows of a call. Domains lie below the edge and can't import it, so main hands it to their routes. */
 export interface Edge {
   principalOf(context: HandlerContext): Principal;
+  /** The user whose resource the call is about, as the access table says: the caller, or whom an administrator names. */
+  ownerOf(context: HandlerContext): string;
+  /** As ownerOf; undefined where an administrator asks for every user's. */
+  ownerOrAllOf(context: HandlerContext): string | undefined;
   /** Log that names the request, and a signal that ends with it. */
   ctxOf(context: HandlerContext): BaseCtx;
   /** Defined where the call carries an Idempotency-Key. */

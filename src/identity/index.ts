@@ -1,6 +1,7 @@
 export {
   atLeast,
   keyOpens,
+  mayReach,
   notAllowed,
   ownerOf,
   requireCaller,

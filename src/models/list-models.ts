@@ -1,7 +1,6 @@
 import { cutPage, parsePage } from "../base/page.ts";
 import { invalidArgument } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
-import { ownerOf, type Principal, requireRole } from "../identity/index.ts";
 import type { ModelView } from "./model.ts";
 import type { ModelsDeps } from "./ports.ts";
 import type { ModelStatus } from "./states.ts";
@@ -9,11 +8,8 @@ import { type ListOrder, type ModelWithSpec, selectModels } from "./store/models
 import { viewsOf } from "./view.ts";
 
 export interface ListModelsInput {
-  readonly principal: Principal;
-  /** "" for the caller's own. */
-  readonly userId: string;
-  /** Every user's; for administrators. */
-  readonly allUsers: boolean;
+  /** Whose; undefined for every user's. */
+  readonly userId: string | undefined;
   /** Empty for all. */
   readonly statuses: readonly ModelStatus[];
   /** `created_at`, `updated_at` or `model_name`, with ` asc` or ` desc`; "" for the newest first. */
@@ -27,16 +23,14 @@ export interface ModelsPage {
   readonly nextPageToken: string;
 }
 
-/** A page of models, without their keys. Throws NOT_ALLOWED, INVALID_ARGUMENT. */
+/** A page of models, without their keys. Throws INVALID_ARGUMENT. */
 export async function listModels(ctx: DbCtx, deps: ModelsDeps, input: ListModelsInput): Promise<ModelsPage> {
-  const { principal, statuses } = input;
-  if (input.allUsers) requireRole(principal, "ADMIN");
-  const owner = input.allUsers && input.userId === "" ? undefined : ownerOf(principal, input.userId);
+  const { userId, statuses } = input;
   const order = parseOrder(input.orderBy);
-  const query = JSON.stringify([owner ?? "*", [...statuses].sort(), order]);
+  const query = JSON.stringify([userId ?? "*", [...statuses].sort(), order]);
   const page = parsePage(input, query);
   const rows = await selectModels(ctx, {
-    userId: owner,
+    userId,
     statuses,
     order,
     after: page.after,

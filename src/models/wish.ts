@@ -2,7 +2,7 @@
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../db/db.ts";
 import type { EnginePlan, Hardware, SpecValues } from "../engines/engine.ts";
-import { atLeast, type Principal } from "../identity/index.ts";
+import { mayReach, type Principal } from "../identity/index.ts";
 import { stop } from "./attempt.ts";
 import { MODELS_CHANNEL, ROUTES_CHANNEL } from "./changes.ts";
 import { type Description, describe, NO_NOTES } from "./describe.ts";
@@ -39,7 +39,7 @@ export interface Wished {
 /** To everybody but its owner and administrators a model is not there. */
 export function requireVisible(found: ModelWithSpec | undefined, input: WishInput): ModelWithSpec {
   const { principal, modelId } = input;
-  if (found && (found.model.userId === principal.userId || atLeast(principal.role, "ADMIN"))) return found;
+  if (found && mayReach(principal, found.model.userId)) return found;
   throw modelNotFound(modelId);
 }
 

@@ -3,9 +3,9 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
-import { type Principal, requireScope } from "../identity/index.ts";
+import type { Principal } from "../identity/index.ts";
+import { requireMethod } from "./access.ts";
 import { ctxKey, principalKey, requestIdKey, responseHeaderKey } from "./context.ts";
-import { changesNothing } from "./http-rule.ts";
 import { paced } from "./pace.ts";
 import type { Authenticate, FinishedCall, PaceCheck } from "./ports.ts";
 import { toConnectError } from "./status-wire.ts";
@@ -59,7 +59,7 @@ export interface Admitted {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Who calls, if that token may be used for the method and not too often. Throws TOKEN_…, RATE_LIMITED or SCOPE_MISSING. */
+/** Who calls, if that token may be used for the method and not too often. Throws TOKEN_…, RATE_LIMITED, SCOPE_MISSING or NOT_ALLOWED. */
 export async function admit(
   { authenticate, pace }: GateDeps,
   ctx: BaseCtx,
@@ -68,7 +68,7 @@ export async function admit(
 ): Promise<Admitted> {
   const principal = await authenticate(ctx, bearerOf(authorization));
   const headers = paced(pace, "token", principal.tokenId);
-  requireScope(principal, changesNothing(method) ? "read" : "write");
+  requireMethod(principal, method);
   return { principal, headers };
 }
 

@@ -1,3 +1,4 @@
+export { ownerOfCall as ownerOf, ownerOrAllOfCall as ownerOrAllOf } from "./access.ts";
 export { ctxOf, type IdempotentAnswer, idempotencyOf, principalOf, requestIdOf } from "./context.ts";
 export type {
   Authenticate,

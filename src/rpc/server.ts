@@ -10,6 +10,7 @@ import {
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import type { FastifyInstance } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
+import { access, checkAccess } from "./access.ts";
 import { requestIdKey } from "./context.ts";
 import { type DeadlineLimits, deadline } from "./deadline.ts";
 import { requestGate } from "./gate.ts";
@@ -67,6 +68,7 @@ export interface RpcServer {
   close(): Promise<void>;
 }
 
+/** Sets up the edge. Throws where a method has no row in the access table. */
 export function createRpcServer(options: RpcServerOptions): RpcServer {
   const { ctx } = options;
   const limits = { ...RPC_LIMITS, ...options.limits };
@@ -84,6 +86,8 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     // Leniency would also drop an unknown enum name, and deploy something else than what was asked for.
     jsonOptions: { ignoreUnknownFields: false },
   };
+  const methods = methodsOf(routes);
+  checkAccess(methods);
   const app = httpServer(ctx, limits, { pace, trustedProxies });
   void app.register(fastifyConnectPlugin, {
     ...shared,
@@ -94,7 +98,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   addPlainRoutes(app, options);
   const rest = restHandler({
     ...gateDeps,
-    routes: new RouteTable(methodsOf(routes)),
+    routes: new RouteTable(methods),
     transport: createRouterTransport(routes, { router: shared }),
   });
   app.all("/*", rest);
@@ -136,6 +140,7 @@ function interceptorsOf(
   return [
     observe(options.ctx, finished),
     validation,
+    access,
     deadline(options.ctx.clock, limits, shutdown),
     ...(options.idempotency ? [idempotent(options.idempotency)] : []),
   ];

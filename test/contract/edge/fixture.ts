@@ -37,6 +37,7 @@ import {
   type RpcLimits,
   type RpcServer,
 } from "../../../src/rpc/index.ts";
+import { SAMPLE_UUID } from "./sample.ts";
 
 export const SERVICES: readonly DescService[] = [
   AdminBillingService,
@@ -59,7 +60,8 @@ export const SERVICES: readonly DescService[] = [
 
 export const METHODS: readonly DescMethod[] = SERVICES.flatMap((service) => service.methods);
 
-export const USER_ID = "0a9b8c7d-1111-4222-8333-444455556666";
+/** The caller; sample requests name it, too, so that they are about what is its own. */
+export const USER_ID = SAMPLE_UUID;
 export const TOKEN = "swt_test_token";
 /** A token that may only read. */
 export const READ_TOKEN = "swt_read_token";
@@ -97,7 +99,7 @@ export function edge(t: { after(work: () => Promise<void>): void }, options: Edg
     routes: [(router) => addServices(router, options)],
     authenticate: async (_ctx, bearer) => {
       const scopes = bearer === TOKEN ? [] : bearer === READ_TOKEN ? ["read"] : undefined;
-      if (scopes) return { userId: USER_ID, role: "USER", tokenId: "t-1", scopes };
+      if (scopes) return { userId: USER_ID, role: "SUPER_ADMIN", tokenId: "t-1", scopes };
       throw new StatusError({
         code: "UNAUTHENTICATED",
         reason: "TOKEN_INVALID",

@@ -1,0 +1,134 @@
+/** Enforces the access table: role and scope before a request is read, whose resource it is about once it is. */
+import type { DescMessage, DescMethod, Message } from "@bufbuild/protobuf";
+import { isReflectList, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
+import { StatusError } from "../base/status.ts";
+import { ownerOf, type Principal, requireCaller, requireRole, requireScope } from "../identity/index.ts";
+import { type AccessRow, findAccess, type Whose } from "./access-table.ts";
+import { principalOf } from "./context.ts";
+
+/** The users that a call is about, as far as its request tells. */
+export interface Concern {
+  /** Whose resource it is: a user's id, or undefined for every user's. Absent where the request does not tell. */
+  readonly owner?: { readonly userId: string | undefined };
+  /** Users whom an administrator asks about or changes; none may be everybody. */
+  readonly subjects: readonly string[];
+}
+
+const NOBODY: Concern = { subjects: [] };
+
+export const concernKey = createContextKey<Concern>(NOBODY, { description: "concern" });
+
+/** The row of a method. Throws where the table has none: a method that nobody thought about is not served. */
+export function accessOf(method: DescMethod): AccessRow {
+  const found = findAccess(method);
+  if (found) return found;
+  throw new Error(`${method.parent.typeName}/${method.name} has no row in src/rpc/access-table.ts`);
+}
+
+/** Throws unless every method has a row, and the row's fields are the request's. For the start. */
+export function checkAccess(methods: readonly DescMethod[]): void {
+  for (const method of methods) {
+    for (const path of fieldsOf(accessOf(method).whose)) fieldAt(method.input, path);
+  }
+}
+
+/** Whether this caller may call the method at all. Throws NOT_ALLOWED or SCOPE_MISSING. */
+export function requireMethod(principal: Principal, method: DescMethod): void {
+  const { role, scope } = accessOf(method);
+  requireScope(principal, scope);
+  requireRole(principal, role);
+}
+
+/** Whom the request is about, if the caller may ask it. Throws NOT_ALLOWED. */
+export function concernOf(principal: Principal, method: DescMethod, request: Message): Concern {
+  const { whose } = accessOf(method);
+  const message = reflect(method.input, request);
+  switch (whose.kind) {
+    case "caller":
+      return { owner: { userId: principal.userId }, subjects: [] };
+    case "owner":
+      return { owner: { userId: ownerIn(principal, message, whose) }, subjects: [] };
+    case "administered":
+      if (whose.asker !== undefined) requireCaller(principal, textsAt(message, whose.asker)[0] ?? "");
+      return { subjects: (whose.subjects ?? []).flatMap((path) => textsAt(message, path)).map(lowerCase) };
+    default:
+      return NOBODY;
+  }
+}
+
+function ownerIn(principal: Principal, message: ReflectMessage, whose: Whose & { kind: "owner" }) {
+  const named = textsAt(message, whose.field)[0] ?? "";
+  if (whose.all !== undefined && valueAt(message, whose.all) === true) {
+    requireRole(principal, "ADMIN");
+    if (named === "") return undefined;
+  }
+  return ownerOf(principal, named);
+}
+
+/** Refuses calls about what is not the caller's, and leaves word of whose it is for the handler. */
+export const access: Interceptor = (next) => (request) => {
+  const { method, contextValues } = request;
+  const look = (message: Message) => {
+    contextValues.set(concernKey, concernOf(principalOf({ values: contextValues }), method, message));
+  };
+  if (!request.stream) {
+    look(request.message);
+    return next(request);
+  }
+  async function* looked(messages: AsyncIterable<Message>) {
+    for await (const message of messages) {
+      look(message);
+      yield message;
+    }
+  }
+  return next({ ...request, message: looked(request.message) });
+};
+
+/** The user whose resource the call is about. Only for methods whose row says `caller` or `owner`. */
+export function ownerOfCall(context: { readonly values: ContextValues }): string {
+  const userId = ownerOrAllOfCall(context);
+  if (userId === undefined) throw StatusError.from(new Error("this call may be about every user"));
+  return userId;
+}
+
+/** As ownerOfCall; undefined where an administrator asks for every user's. */
+export function ownerOrAllOfCall(context: { readonly values: ContextValues }): string | undefined {
+  const { owner } = context.values.get(concernKey);
+  if (!owner) throw StatusError.from(new Error("the access table does not tell whose resource this is"));
+  return owner.userId;
+}
+
+function fieldsOf(whose: Whose): readonly string[] {
+  if (whose.kind === "owner") return [whose.field, ...(whose.all === undefined ? [] : [whose.all])];
+  if (whose.kind !== "administered") return [];
+  return [...(whose.asker === undefined ? [] : [whose.asker]), ...(whose.subjects ?? [])];
+}
+
+function fieldAt(message: DescMessage, path: string): void {
+  const [name = "", ...rest] = path.split(".");
+  const field = message.fields.find((each) => each.name === name);
+  if (!field) throw new Error(`${message.typeName} has no field ${name}, which its access row names`);
+  if (rest.length > 0 && field.message) fieldAt(field.message, rest.join("."));
+}
+
+/** The value at a path; undefined where a message on the way is not set. */
+function valueAt(message: ReflectMessage, path: string): unknown {
+  const [name = "", ...rest] = path.split(".");
+  const field = message.fields.find((each) => each.name === name);
+  if (!field) return undefined;
+  if (rest.length === 0) return message.get(field);
+  if (field.fieldKind !== "message" || !message.isSet(field)) return undefined;
+  return valueAt(message.get(field), rest.join("."));
+}
+
+/** The texts of a field: its one, or those of its list. */
+function textsAt(message: ReflectMessage, path: string): readonly string[] {
+  const value = valueAt(message, path);
+  const values: readonly unknown[] = isReflectList(value) ? [...value] : [value];
+  return values.filter((each) => typeof each === "string");
+}
+
+function lowerCase(id: string): string {
+  return id.toLowerCase();
+}

@@ -75,6 +75,7 @@ export const REASONS = [
   "USER_DISABLED",
   "NOT_ALLOWED",
   "LAST_SUPER_ADMIN",
+  "TOS_NOT_ACCEPTED",
   // models and places
   "MODEL_NOT_FOUND",
   "MODEL_NAME_TAKEN",
@@ -119,6 +120,7 @@ export const REASONS = [
   "USER_EXISTS",
   "KEY_NOT_FOUND",
   "TOO_MANY_KEYS",
+  "KEY_ENDED",
   "RECEIPT_NOT_FOUND",
   "TRANSACTION_NOT_FOUND",
   "SERVED_NAME_TAKEN",

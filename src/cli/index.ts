@@ -20,6 +20,7 @@ import { addWait } from "./commands/models-wait.ts";
 import { addPreflight } from "./commands/preflight.ts";
 import { addReceipts } from "./commands/receipts.ts";
 import { addSpending } from "./commands/spending.ts";
+import { addTerms } from "./commands/terms.ts";
 import { addTransactions } from "./commands/transactions.ts";
 import { addUsage } from "./commands/usage.ts";
 import type { CliIo } from "./io.ts";
@@ -34,6 +35,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addPreflight(program, io);
   addChat(program, io);
   addKeys(program, io);
+  addTerms(program, io);
   addBalance(program, io);
   addTransactions(program, io);
   addReceipts(program, io);

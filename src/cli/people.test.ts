@@ -14,17 +14,18 @@ import {
   findInferenceKey,
   identityRoutes,
   inferenceKeyHash,
+  type Terms,
 } from "../identity/index.ts";
 import * as edge from "../rpc/index.ts";
 import { cli, START } from "./testing/harness.ts";
 
-async function setup(t: Cleanup) {
+async function setup(t: Cleanup, terms?: Terms) {
   const { db } = await testDatabase(t);
   const ctx = { db, clock: { ...systemClock, now: () => START }, random: systemRandom, log: silentLog };
   const idempotency = createIdempotency({ box: secretBox("k".repeat(32)) });
   const server = edge.createRpcServer({
     ctx,
-    routes: [identityRoutes({ db, edge })],
+    routes: [identityRoutes({ db, edge, terms })],
     authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     openApi: "{}",
@@ -164,4 +165,44 @@ test("a keyed call that makes a secret makes it once, and a repeat gets the same
     headers: { authorization: `Bearer ${admin.token}` },
   });
   assert.equal((await list.text()).match(/"prefix":/g)?.length, 1);
+});
+
+test("a key gets a new secret, which is shown once, and the old one opens as long as --grace says", async (t) => {
+  const { admin, as, ctx, slipway } = await setup(t);
+  const { id, secret } = (await as(admin.token, "keys", "create")).body.apiKey;
+  const rotated = await as(admin.token, "keys", "rotate", id, "--grace", "1h");
+  assert.equal(rotated.status, 0, rotated.stderr);
+  const oldEnd = (await findInferenceKey(ctx, inferenceKeyHash(secret)))?.expiresAt;
+  assert.equal(oldEnd?.getTime(), START.getTime() + 3_600_000);
+  const env = { SLIPWAY_TOKEN: admin.token };
+  const shown = await slipway.run(["keys", "rotate", id], { env });
+  const [fresh = ""] = /sk-\S{43}/.exec(shown.stdout) ?? [];
+  assert.match(shown.stdout, /old secret +is ended/);
+  assert.equal((await findInferenceKey(ctx, inferenceKeyHash(fresh)))?.keyId, id);
+  assert.equal(await findInferenceKey(ctx, inferenceKeyHash(rotated.body.apiKey.secret)), undefined);
+  assert.equal((await as(admin.token, "keys", "rotate", id, "--grace", "soon")).status, 2);
+  assert.equal((await as(admin.token, "keys", "rotate", id, "--grace", "8d")).status, 2);
+  assert.equal((await as(admin.token, "keys", "delete", id)).status, 0);
+  assert.equal((await as(admin.token, "keys", "rotate", id)).status, 6);
+});
+
+test("a refusal for want of accepted terms leads to the command that accepts them", async (t) => {
+  const { admin, as, slipway } = await setup(t, { version: "2026-01", url: "https://example.com/terms" });
+  const env = { SLIPWAY_TOKEN: admin.token };
+  const refused = await slipway.run(["keys", "create"], { env });
+  assert.equal(refused.status, 6);
+  assert.match(refused.stderr, /TOS_NOT_ACCEPTED[\s\S]*slipway terms accept/);
+  const before = await slipway.run(["terms", "show"], { env });
+  assert.match(before.stdout, /2026-01[\s\S]*https:\/\/example\.com\/terms[\s\S]*not yet/);
+  assert.equal((await as(admin.token, "terms", "accept")).body.user.tosAcceptedVersion, "2026-01");
+  assert.equal((await as(admin.token, "keys", "create")).status, 0);
+  assert.equal((await as(admin.token, "terms", "show")).body.terms.accepted, true);
+});
+
+test("where there are no terms, the commands say so", async (t) => {
+  const { admin, slipway } = await setup(t);
+  for (const verb of ["show", "accept"]) {
+    const ran = await slipway.run(["terms", verb], { env: { SLIPWAY_TOKEN: admin.token } });
+    assert.deepEqual([ran.status, ran.stdout], [0, "This installation asks for no terms of use.\n"]);
+  }
 });

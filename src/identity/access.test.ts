@@ -66,6 +66,8 @@ test("nobody makes a token that may do more than its maker", () => {
     company: "",
     createdAt: new Date(0),
     disabledAt: null,
+    tosAcceptedAt: null,
+    tosAcceptedVersion: "",
   });
   requireTokenRightsOver(caller("ADMIN"), user("USER"));
   requireTokenRightsOver(caller("SUPER_ADMIN"), user("SUPER_ADMIN"));

@@ -72,6 +72,12 @@ export function requireAbilityRightsOver(principal: Principal, user: User): void
   }
 }
 
+/** A profile is changed by its user, and by administrators who rank no lower. Throws NOT_ALLOWED. */
+export function requireProfileRightsOver(principal: Principal, user: User): void {
+  if (user.id === principal.userId || atLeast(principal.role, user.role)) return;
+  throw notAllowed(`The profile of a ${user.role} is changed by a ${user.role} only.`);
+}
+
 /** Administrators are appointed by a SUPER_ADMIN; ordinary users may be made by every administrator. */
 export function requireAppointment(principal: Principal, role: Role): void {
   requireRole(principal, role === "USER" ? "ADMIN" : "SUPER_ADMIN");

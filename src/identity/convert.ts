@@ -8,12 +8,15 @@ import {
 import {
   ApiKeySchema,
   AuthProvider,
+  TermsSchema,
   UserRole,
   UserSchema,
   type ApiKey as WireApiKey,
+  type Terms as WireTerms,
   type User as WireUser,
 } from "../../gen/tensormesh/user/v1/user_pb.js";
 import { type AccessToken, type ApiKey, LOCAL_ISSUER, type Role, type User } from "./model.ts";
+import { hasAccepted, type Terms } from "./terms.ts";
 
 const ROLE_TO_WIRE: Readonly<Record<Role, UserRole>> = {
   USER: UserRole.USER,
@@ -40,6 +43,8 @@ export function userToWire(user: User): WireUser {
     company: user.company,
     userRole: ROLE_TO_WIRE[user.role],
     createdAt: timestampFromDate(user.createdAt),
+    tosAcceptedVersion: user.tosAcceptedVersion,
+    ...optional("tosAcceptedAt", user.tosAcceptedAt),
     ...optional("disabledAt", user.disabledAt),
   });
 }
@@ -56,7 +61,15 @@ export function apiKeyToWire(key: ApiKey, secret = ""): WireApiKey {
     ...optional("expiresAt", key.expiresAt),
     ...optional("deletedAt", key.deletedAt),
     ...optional("lastUsedAt", key.lastUsedAt),
+    ...optional("rotatedAt", key.rotatedAt),
+    ...optional("previousSecretEndsAt", key.previousSecretEndsAt),
   });
+}
+
+/** What the user is asked to accept; undefined where the installation has no terms. */
+export function termsToWire(terms: Terms | undefined, user: User): WireTerms | undefined {
+  if (terms === undefined) return undefined;
+  return create(TermsSchema, { ...terms, accepted: hasAccepted(terms, user) });
 }
 
 export function accessTokenToWire(token: AccessToken): WireAccessToken {

@@ -44,6 +44,8 @@ export function createApiKey(
       expiresAt: input.expiresAt,
       deletedAt: null,
       lastUsedAt: null,
+      rotatedAt: null,
+      previousSecretEndsAt: null,
     };
     await insertInferenceKey(tx, apiKey, hash);
     await notify(tx, "slipway_routes", `key:${apiKey.id}`);

@@ -43,5 +43,7 @@ export function newUser(ctx: DbCtx, input: NewUser): User {
     company: input.company ?? "",
     createdAt: ctx.clock.now(),
     disabledAt: null,
+    tosAcceptedAt: null,
+    tosAcceptedVersion: "",
   };
 }

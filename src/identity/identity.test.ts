@@ -28,6 +28,7 @@ import {
   type Principal,
   platformUser,
   revokeAccessToken,
+  rotateApiKey,
   setUserDisabled,
   type User,
 } from "./index.ts";
@@ -334,10 +335,12 @@ test("gateways hear of every change to a key or a user", async (t) => {
   await ready.promise;
   const user = await createUser(ctx, {});
   const { apiKey } = await createApiKey(ctx, { userId: user.id, name: "", scopes: [], expiresAt: null });
-  await deleteApiKey(ctx, { principal: principalOf(user), keyId: apiKey.id });
+  const key = { principal: principalOf(user), keyId: apiKey.id };
+  await rotateApiKey(ctx, { ...key, graceMs: 0 });
+  await deleteApiKey(ctx, key);
   await changeRole(ctx, { userId: user.id, role: "ADMIN" });
   await setUserDisabled(ctx, { userId: user.id, disabled: true });
-  const expected = [`key:${apiKey.id}`, `key:${apiKey.id}`, `user:${user.id}`, `user:${user.id}`];
+  const expected = [...Array(3).fill(`key:${apiKey.id}`), `user:${user.id}`, `user:${user.id}`];
   while (heard.length < expected.length) await systemClock.sleep(5);
   assert.deepEqual(heard, expected);
 });

@@ -1,3 +1,4 @@
+export { acceptTos } from "./accept-tos.ts";
 export {
   atLeast,
   keyOpens,
@@ -25,5 +26,8 @@ export { listApiKeys } from "./list-api-keys.ts";
 export { listUsers, type UserPage } from "./list-users.ts";
 export type { AccessToken, ApiKey, InferenceKey, Principal, Role, User } from "./model.ts";
 export { revokeAccessToken } from "./revoke-access-token.ts";
-export { identityRoutes } from "./rpc.ts";
+export { rotateApiKey } from "./rotate-api-key.ts";
+export { type IdentityRoutesDeps, identityRoutes } from "./rpc.ts";
 export { type SignIn, signIn } from "./sign-in.ts";
+export { requireTerms, type Terms, termsProblem } from "./terms.ts";
+export { updateProfile } from "./update-profile.ts";

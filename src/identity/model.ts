@@ -25,6 +25,10 @@ export interface User {
   readonly createdAt: Date;
   /** Null while enabled. */
   readonly disabledAt: Date | null;
+  /** When terms of use were last accepted; null until then. */
+  readonly tosAcceptedAt: Date | null;
+  /** Which version; "" until then, and where the installation named none. */
+  readonly tosAcceptedVersion: string;
 }
 
 /** The caller of an operation, as its token says. */
@@ -67,6 +71,10 @@ export interface ApiKey {
   /** Null while it holds. */
   readonly deletedAt: Date | null;
   readonly lastUsedAt: Date | null;
+  /** When its secret was last replaced; null until then. */
+  readonly rotatedAt: Date | null;
+  /** Until when the secret before it opens, or opened; null where none outlived its replacement. */
+  readonly previousSecretEndsAt: Date | null;
 }
 
 /** What the gateway needs to know of a key that was shown to it. */

@@ -17,17 +17,28 @@ import {
   ListUsersResponseSchema,
 } from "../../gen/tensormesh/user/v1/admin_user_service_pb.js";
 import {
+  AcceptTosResponseSchema,
   CreateUserApiKeyResponseSchema,
   DeleteUserApiKeyResponseSchema,
   GetAuthProfileResponseSchema,
   GetUserProfileResponseSchema,
   ListUserApiKeysResponseSchema,
+  RotateUserApiKeyResponseSchema,
+  UpdateUserProfileResponseSchema,
   UserService,
 } from "../../gen/tensormesh/user/v1/user_service_pb.js";
 import { parsePage } from "../base/page.ts";
+import { acceptTos } from "./accept-tos.ts";
 import { requireAbilityRightsOver, requireAppointment, requireTokenRightsOver } from "./access.ts";
 import { changeRole, setUserDisabled } from "./change-role.ts";
-import { accessTokenToWire, apiKeyToWire, dateFromWire, roleFromWire, userToWire } from "./convert.ts";
+import {
+  accessTokenToWire,
+  apiKeyToWire,
+  dateFromWire,
+  roleFromWire,
+  termsToWire,
+  userToWire,
+} from "./convert.ts";
 import { createAccessToken } from "./create-access-token.ts";
 import { createApiKey } from "./create-api-key.ts";
 import { createUser } from "./create-user.ts";
@@ -38,9 +49,17 @@ import { listAccessTokens, tokenQuery } from "./list-access-tokens.ts";
 import { listApiKeys } from "./list-api-keys.ts";
 import { listUsers } from "./list-users.ts";
 import { getAccessToken, revokeAccessToken } from "./revoke-access-token.ts";
+import { rotateApiKey } from "./rotate-api-key.ts";
+import { requireTerms, type Terms } from "./terms.ts";
+import { updateProfile } from "./update-profile.ts";
+
+export interface IdentityRoutesDeps extends RoutesDeps {
+  /** What users accept before they make keys; undefined where the operator configured no terms. */
+  readonly terms?: Terms | undefined;
+}
 
 /** Registers UserService, AdminUserService and AdminIdentityService. */
-export function identityRoutes(deps: RoutesDeps): (router: ConnectRouter) => void {
+export function identityRoutes(deps: IdentityRoutesDeps): (router: ConnectRouter) => void {
   return (router) => {
     router.service(UserService, userService(deps));
     router.service(AdminUserService, adminUserService(deps));
@@ -48,15 +67,30 @@ export function identityRoutes(deps: RoutesDeps): (router: ConnectRouter) => voi
   };
 }
 
-function userService(deps: RoutesDeps): ServiceImpl<typeof UserService> {
+function userService(deps: IdentityRoutesDeps): ServiceImpl<typeof UserService> {
   return {
     async getAuthProfile(_request, context) {
       const user = await getUser(callCtx(deps, context), deps.edge.principalOf(context).userId);
-      return create(GetAuthProfileResponseSchema, { user: userToWire(user) });
+      const terms = termsToWire(deps.terms, user);
+      return create(GetAuthProfileResponseSchema, { user: userToWire(user), ...(terms && { terms }) });
     },
     async getUserProfile(request, context) {
       const user = await getUserProfile(callCtx(deps, context), deps.edge.principalOf(context), request);
       return create(GetUserProfileResponseSchema, { user: userToWire(user) });
+    },
+    async updateUserProfile(request, context) {
+      const { firstName, lastName, displayName, company } = request;
+      const principal = deps.edge.principalOf(context);
+      const userId = deps.edge.ownerOf(context);
+      const change = { principal, userId, firstName, lastName, displayName, company };
+      await updateProfile(callCtx(deps, context), change);
+      return create(UpdateUserProfileResponseSchema, { empty: create(EmptySchema) });
+    },
+    async acceptTos(request, context) {
+      const userId = deps.edge.ownerOf(context);
+      const acceptance = { userId, terms: deps.terms, version: request.version };
+      const user = await acceptTos(callCtx(deps, context), acceptance);
+      return create(AcceptTosResponseSchema, { user: userToWire(user) });
     },
     createUserApiKey(request, context) {
       const input = {
@@ -66,6 +100,7 @@ function userService(deps: RoutesDeps): ServiceImpl<typeof UserService> {
         expiresAt: dateFromWire(request.expiresAt),
       };
       return answeredOnce(deps, context, CreateUserApiKeyResponseSchema, async (tx) => {
+        await requireTerms(tx, deps.terms, input.userId);
         const { apiKey, secret } = await createApiKey(tx, input);
         return create(CreateUserApiKeyResponseSchema, { apiKey: apiKeyToWire(apiKey, secret) });
       });
@@ -76,6 +111,17 @@ function userService(deps: RoutesDeps): ServiceImpl<typeof UserService> {
       await getUser(ctx, userId);
       const keys = await listApiKeys(ctx, { userId, includeDeleted: request.includeDeleted });
       return create(ListUserApiKeysResponseSchema, { apiKeys: keys.map((key) => apiKeyToWire(key)) });
+    },
+    rotateUserApiKey(request, context) {
+      const input = {
+        principal: deps.edge.principalOf(context),
+        keyId: request.apiKeyId,
+        graceMs: request.graceSeconds * 1_000,
+      };
+      return answeredOnce(deps, context, RotateUserApiKeyResponseSchema, async (tx) => {
+        const { apiKey, secret } = await rotateApiKey(tx, input);
+        return create(RotateUserApiKeyResponseSchema, { apiKey: apiKeyToWire(apiKey, secret) });
+      });
     },
     async deleteUserApiKey(request, context) {
       const principal = deps.edge.principalOf(context);

@@ -36,3 +36,13 @@ test("an issuer needs an audience and an address that nobody can forge", () => {
     assert.throws(() => loadConfig(wrong), new RegExp(name), JSON.stringify(wrong));
   }
 });
+
+test("an address of terms without their version is refused, since nobody would be asked", () => {
+  const url = "https://example.com/terms";
+  assert.throws(() => loadConfig({ SLIPWAY_TERMS_URL: url }), /SLIPWAY_TERMS_VERSION/);
+  assert.throws(
+    () => loadConfig({ SLIPWAY_TERMS_VERSION: "1", SLIPWAY_TERMS_URL: "javascript:x" }),
+    /SLIPWAY_TERMS_URL/,
+  );
+  assert.equal(loadConfig({ SLIPWAY_TERMS_VERSION: "1", SLIPWAY_TERMS_URL: url }).SLIPWAY_TERMS_VERSION, "1");
+});

@@ -111,6 +111,17 @@ export const settings = z.object({
     .regex(/^[A-Z]{3}$/)
     .default("USD")
     .describe("ISO 4217 code of this installation's prices and balances."),
+  SLIPWAY_TERMS_VERSION: z
+    .string()
+    .max(100)
+    .optional()
+    .describe(
+      "Version of the terms of use that users accept before they deploy or make keys; unset: nothing is asked.",
+    ),
+  SLIPWAY_TERMS_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe("Where those terms can be read. Needs SLIPWAY_TERMS_VERSION."),
   SLIPWAY_LOG_LEVEL: z
     .enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
     .default("info")
@@ -190,6 +201,11 @@ function checkFences(config: Config): void {
   if (config.SLIPWAY_PAYMENTS === "test" && !loopback) {
     throw refused(
       "SLIPWAY_PAYMENTS=test takes play money, so it needs SLIPWAY_BIND on loopback. Turn it off, or bind to 127.0.0.1.",
+    );
+  }
+  if (config.SLIPWAY_TERMS_URL !== undefined && config.SLIPWAY_TERMS_VERSION === undefined) {
+    throw refused(
+      "SLIPWAY_TERMS_URL alone asks nobody for anything. Set SLIPWAY_TERMS_VERSION too, such as to the date of the terms.",
     );
   }
   if (config.DATABASE_URL !== undefined && config.SLIPWAY_SECRET_KEY === undefined) {

@@ -7,7 +7,7 @@ import * as billing from "../billing/index.ts";
 import { catalogRoutes } from "../catalog/index.ts";
 import { createGateway, GATEWAY_LIMITS, type Gateway } from "../gateway/index.ts";
 import { createIdempotency, purgeIdempotency } from "../idempotency/index.ts";
-import { identityRoutes } from "../identity/index.ts";
+import { identityRoutes, type Terms } from "../identity/index.ts";
 import { type PeriodicJob, runPeriodicJobs } from "../jobs/index.ts";
 import {
   httpCompletionProbe,
@@ -137,7 +137,7 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
   const rpc = edge.createRpcServer({
     ctx,
     routes: [
-      identityRoutes(deps),
+      identityRoutes({ ...deps, terms: models.terms }),
       billing.billingRoutes({ ...deps, payments: paymentsOf(config) }),
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),
@@ -246,11 +246,17 @@ async function modelsDeps(
     probe: httpCompletionProbe(),
     billing,
     changes: changes.models,
+    terms: termsOf(config),
   };
 }
 
 function paymentsOf(config: Config) {
   return config.SLIPWAY_PAYMENTS === "test" ? billing.testPayments() : undefined;
+}
+
+function termsOf(config: Config): Terms | undefined {
+  const version = config.SLIPWAY_TERMS_VERSION;
+  return version === undefined ? undefined : { version, url: config.SLIPWAY_TERMS_URL ?? "" };
 }
 
 function urlOf(host: string, port: number): string {

@@ -5,6 +5,7 @@ import type { StatusError } from "../base/status.ts";
 import type { Steps } from "../base/steps.ts";
 import type { DbCtx, TxCtx } from "../db/db.ts";
 import type { Engine, GpuType } from "../engines/engine.ts";
+import type { Terms } from "../identity/index.ts";
 import type { Driver, ReplicaAddress } from "../providers/driver.ts";
 import type { Weights } from "../weights/index.ts";
 import type { ProbeOutcome } from "./attempt.ts";
@@ -103,4 +104,6 @@ export interface ModelsDeps {
   readonly probe: CompletionProbe;
   readonly billing: ModelBilling;
   readonly changes: ModelChanges;
+  /** What owners accept before they deploy; undefined where the operator configured no terms. */
+  readonly terms?: Terms | undefined;
 }

@@ -4,6 +4,7 @@ import { simEngine } from "../../test/sim/world.ts";
 import { deployInput, modelFixture, NANOS_PER_HOUR } from "../../test/support/models.ts";
 import { StatusError } from "../base/status.ts";
 import { setGpuPrice } from "../billing/index.ts";
+import { acceptTos } from "../identity/index.ts";
 import type { Driver, RegionOffer } from "../providers/driver.ts";
 import type { ModelsDeps } from "./ports.ts";
 import { preflight } from "./preflight.ts";
@@ -173,6 +174,15 @@ test("problems come in one order: name, access, place, money", async (t) => {
   assert.deepEqual(reasons(found).slice(0, 3), ["MODEL_NAME_TAKEN", "WEIGHTS_NOT_FOUND", "CAPACITY_SHORT"]);
   const broke = await ask({ ownerId: f.other.userId });
   assert.deepEqual(reasons(broke), ["BALANCE_TOO_LOW"]);
+});
+
+test("an owner who has not accepted the terms in force deploys nothing, and is told before", async (t) => {
+  const terms = { version: "2026-01", url: "https://example.com/terms" };
+  const { f, ask } = await fixture(t, { terms });
+  assert.deepEqual(reasons(await ask()), ["TOS_NOT_ACCEPTED"]);
+  await assert.rejects(f.deploy(), { code: "FAILED_PRECONDITION", reason: "TOS_NOT_ACCEPTED" });
+  await acceptTos(f.ctx, { userId: f.owner.userId, terms, version: "" });
+  await f.deploy();
 });
 
 test("asking changes nothing", async (t) => {

@@ -1,11 +1,12 @@
 /**
  * What a deploy would do, without doing it: money, fit, access, place, time to ready, and every error that it would give, in
- * this order: the request's own (thrown at once), its name, access, place and fit, price, money.
+ * this order: the request's own (thrown at once), terms of use, its name, access, place and fit, price, money.
  */
 import { nanosForDuration } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { WeightsFacts } from "../engines/engine.ts";
+import { termsProblem } from "../identity/index.ts";
 import type { Place } from "./model.ts";
 import { offersOf } from "./offers.ts";
 import { type Deploy, type DeployInput, parseDeploy } from "./parse-deploy.ts";
@@ -56,7 +57,8 @@ export async function preflight(ctx: DbCtx, deps: ModelsDeps, input: DeployInput
 
 /** The part of it that a deploy itself needs. */
 export async function judge(ctx: DbCtx, deps: ModelsDeps, deploy: Deploy): Promise<Verdict> {
-  const [taken, access, offered] = await Promise.all([
+  const [terms, taken, access, offered] = await Promise.all([
+    termsProblem(ctx, deps.terms, deploy.ownerId),
     nameTaken(ctx, deploy.ownerId, deploy.modelName),
     lookAtWeights(ctx, deps, deploy),
     offersOf(ctx, deps, deploy.wanted),
@@ -66,6 +68,7 @@ export async function judge(ctx: DbCtx, deps: ModelsDeps, deploy: Deploy): Promi
   const cost = best?.price && costOf(deps, best.place, best.price, deploy.replicas);
   const money = cost && best && (await moneyOf(ctx, deps, deploy.ownerId, best.place, cost));
   const problems = [
+    terms,
     taken ? nameIsTaken(deploy.modelName) : undefined,
     access.problem,
     best?.possible === false ? best.problem : undefined,

@@ -25,8 +25,8 @@ import type { Role } from "../identity/index.ts";
 export type Whose =
   /** Nobody's: the same for every caller. */
   | { readonly kind: "everyone" }
-  /** The caller's; the request can name no other. */
-  | { readonly kind: "caller" }
+  /** The caller's; the request can name no other. Where it has a field for the one who asks (`asker`), that is the caller or nobody. */
+  | { readonly kind: "caller"; readonly asker?: string }
   /**
    * The user's in `field`: empty is the caller, another is for administrators, to the rest NOT_ALLOWED. With the flag `all`
    * administrators get every user's.
@@ -34,9 +34,9 @@ export type Whose =
   | { readonly kind: "owner"; readonly field: string; readonly all?: string }
   /**
    * Whoever owns what the request names by id: the domain finds out and asks `mayReach`. To all but its owner and
-   * administrators it is not there (404).
+   * administrators it is not there (404). `asker` names the one who asks: the token's user or nobody.
    */
-  | { readonly kind: "resource" }
+  | { readonly kind: "resource"; readonly asker?: string }
   /** The installation's, or users' in the fields `subjects`. `asker` names the one who asks: the token's user or nobody. */
   | { readonly kind: "administered"; readonly asker?: string; readonly subjects?: readonly string[] };
 
@@ -65,8 +65,13 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getAuthProfile: row("USER", "read", CALLER),
     // By e-mail the domain finds the user: all but their own address is NOT_ALLOWED to users.
     getUserProfile: row("USER", "read", OWNER),
+    // Also who ranks higher than the caller is refused, by the domain.
+    updateUserProfile: row("USER", "write", OWNER),
+    // Nobody agrees to terms in somebody else's name, administrators included.
+    acceptTos: row("USER", "write", { kind: "caller", asker: "user_id" }),
     createUserApiKey: row("USER", "write", OWNER),
     listUserApiKeys: row("USER", "read", OWNER),
+    rotateUserApiKey: row("USER", "write", RESOURCE),
     deleteUserApiKey: row("USER", "write", RESOURCE),
   }),
   ...rows(AdminUserService, {

@@ -44,13 +44,15 @@ export function requireMethod(principal: Principal, method: DescMethod): void {
 export function concernOf(principal: Principal, method: DescMethod, request: Message): Concern {
   const { whose } = accessOf(method);
   const message = reflect(method.input, request);
+  if (whose.kind !== "everyone" && whose.kind !== "owner" && whose.asker !== undefined) {
+    requireCaller(principal, textsAt(message, whose.asker)[0] ?? "");
+  }
   switch (whose.kind) {
     case "caller":
       return { owner: { userId: principal.userId }, subjects: [] };
     case "owner":
       return { owner: { userId: ownerIn(principal, message, whose) }, subjects: [] };
     case "administered":
-      if (whose.asker !== undefined) requireCaller(principal, textsAt(message, whose.asker)[0] ?? "");
       return { subjects: (whose.subjects ?? []).flatMap((path) => textsAt(message, path)).map(lowerCase) };
     default:
       return NOBODY;
@@ -101,8 +103,9 @@ export function ownerOrAllOfCall(context: { readonly values: ContextValues }): s
 
 function fieldsOf(whose: Whose): readonly string[] {
   if (whose.kind === "owner") return [whose.field, ...(whose.all === undefined ? [] : [whose.all])];
-  if (whose.kind !== "administered") return [];
-  return [...(whose.asker === undefined ? [] : [whose.asker]), ...(whose.subjects ?? [])];
+  if (whose.kind === "everyone") return [];
+  const subjects = whose.kind === "administered" ? (whose.subjects ?? []) : [];
+  return [...(whose.asker === undefined ? [] : [whose.asker]), ...subjects];
 }
 
 function fieldAt(message: DescMessage, path: string): void {

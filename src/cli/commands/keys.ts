@@ -5,6 +5,7 @@ import {
   CreateUserApiKeyResponseSchema,
   DeleteUserApiKeyResponseSchema,
   ListUserApiKeysResponseSchema,
+  RotateUserApiKeyResponseSchema,
   UserService,
 } from "../../../gen/tensormesh/user/v1/user_service_pb.js";
 import { age, time } from "../human.ts";
@@ -19,6 +20,11 @@ interface CreateOptions extends CommonOptions {
   readonly scope?: readonly string[];
   readonly expires?: Date;
   readonly user?: string;
+}
+
+interface RotateOptions extends CommonOptions {
+  /** Seconds. */
+  readonly grace: number;
 }
 
 interface ListOptions extends CommonOptions {
@@ -38,6 +44,17 @@ export function addKeys(program: Command, io: CliIo): void {
     .option("--deleted", "also deleted ones")
     .option("--user <id>", "another user's, for administrators")
     .action((options: ListOptions) => run(io, options, (session) => listKeys(session, options)));
+  withCommonOptions(keys.command("rotate").description("give a key a new secret; it is shown once"))
+    .argument("<id>", "id of the key")
+    .option(
+      "--grace <time>",
+      "how long the present secret still opens, such as 1h; at most 7d",
+      parseGrace,
+      0,
+    )
+    .action((apiKeyId: string, options: RotateOptions) =>
+      run(io, options, (session) => rotateKey(session, apiKeyId, options)),
+    );
   withCommonOptions(keys.command("delete").description("delete a key; it opens nothing within seconds"))
     .argument("<id>", "id of the key")
     .action((apiKeyId: string, options: CommonOptions) =>
@@ -63,6 +80,20 @@ async function createKey(session: Session, options: CreateOptions): Promise<void
       ["id", key.id],
       ["name", key.name],
       ["scopes", key.scopes.join(", ") || "all inference"],
+      ["expires", time(key.expiresAt)],
+    ]),
+  );
+}
+
+async function rotateKey(session: Session, apiKeyId: string, options: RotateOptions): Promise<void> {
+  const request = { apiKeyId, graceSeconds: options.grace };
+  const answer = await session.client(UserService).rotateUserApiKey(request, session.keyed());
+  const key = present(answer.apiKey);
+  session.output.message(RotateUserApiKeyResponseSchema, answer, () =>
+    facts([
+      ["key", `${key.secret}   (shown this once)`],
+      ["id", key.id],
+      ["old secret", key.previousSecretEndsAt ? `opens until ${time(key.previousSecretEndsAt)}` : "is ended"],
       ["expires", time(key.expiresAt)],
     ]),
   );
@@ -104,13 +135,25 @@ function tableOf(keys: readonly ApiKey[], now: Date): string {
 
 const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
+/** The length of a time such as 30d, 12h or 90m; undefined for anything else. */
+function parseLengthMs(text: string): number | undefined {
+  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  const unitMs = UNIT_MS[unit ?? ""];
+  return count === undefined || unitMs === undefined ? undefined : Number(count) * unitMs;
+}
+
+/** In whole seconds; the server bounds it. */
+function parseGrace(text: string): number {
+  const lengthMs = parseLengthMs(text);
+  if (lengthMs !== undefined) return lengthMs / 1_000;
+  throw new InvalidArgumentError("Give a time such as 30m, 1h or 2d.");
+}
+
 /** A date, or a time from now: 30d, 12h, 90m. */
 export function parseWhen(io: CliIo): (text: string) => Date {
   return (text) => {
-    const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-    const unitMs = UNIT_MS[unit ?? ""];
-    if (count !== undefined && unitMs !== undefined)
-      return new Date(io.clock.now().getTime() + Number(count) * unitMs);
+    const lengthMs = parseLengthMs(text);
+    if (lengthMs !== undefined) return new Date(io.clock.now().getTime() + lengthMs);
     const date = new Date(text);
     if (!Number.isNaN(date.getTime())) return date;
     throw new InvalidArgumentError("Give a date such as 2027-01-31, or a time from now such as 30d or 12h.");

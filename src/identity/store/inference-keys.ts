@@ -18,11 +18,12 @@ export async function insertInferenceKey(ctx: DbCtx, key: ApiKey, hash: Buffer):
       expires_at: key.expiresAt,
       deleted_at: key.deletedAt,
       last_used_at: key.lastUsedAt,
+      rotated_at: key.rotatedAt,
     })
     .execute();
 }
 
-/** A key that was not deleted, by its hash. */
+/** A key that was not deleted, by the hash of its secret or of the one before it, which ends on its own. */
 export async function selectKeyByHash(ctx: DbCtx, hash: Buffer): Promise<InferenceKey | undefined> {
   const row = await tables(ctx.db)
     .selectFrom("inference_key")
@@ -31,10 +32,12 @@ export async function selectKeyByHash(ctx: DbCtx, hash: Buffer): Promise<Inferen
       "inference_key.id",
       "inference_key.user_id",
       "inference_key.scopes",
-      "inference_key.expires_at",
       "users.disabled_at",
+      sql<Date | null>`case when key_hash = ${hash} then expires_at else least(expires_at, previous_ends_at) end`.as(
+        "expires_at",
+      ),
     ])
-    .where("key_hash", "=", hash)
+    .where((eb) => eb.or([eb("key_hash", "=", hash), eb("previous_hash", "=", hash)]))
     .where("deleted_at", "is", null)
     .executeTakeFirst();
   return (
@@ -48,11 +51,13 @@ export async function selectKeyByHash(ctx: DbCtx, hash: Buffer): Promise<Inferen
   );
 }
 
-export async function selectInferenceKey(ctx: DbCtx, keyId: string): Promise<ApiKey | undefined> {
-  const row = await tables(ctx.db)
+/** Locks a key: of two changes at once one waits. */
+export async function lockInferenceKey(tx: TxCtx, keyId: string): Promise<ApiKey | undefined> {
+  const row = await tables(tx.db)
     .selectFrom("inference_key")
     .selectAll()
     .where("id", "=", keyId)
+    .forUpdate()
     .executeTakeFirst();
   return row && apiKeyOf(row);
 }
@@ -89,6 +94,29 @@ export async function updateKeyDeleted(ctx: DbCtx, keyId: string, now: Date): Pr
     .execute();
 }
 
+/** Gives a key a new secret; the present one opens until `previousEndsAt`, or no more where that is null. */
+export async function updateKeySecret(
+  tx: TxCtx,
+  keyId: string,
+  secret: { readonly hash: Buffer; readonly prefix: string },
+  rotation: { readonly at: Date; readonly previousEndsAt: Date | null },
+): Promise<ApiKey> {
+  const { at, previousEndsAt } = rotation;
+  const row = await tables(tx.db)
+    .updateTable("inference_key")
+    .set({
+      key_hash: secret.hash,
+      prefix: secret.prefix,
+      rotated_at: at,
+      previous_hash: previousEndsAt === null ? null : sql<Buffer>`key_hash`,
+      previous_ends_at: previousEndsAt,
+    })
+    .where("id", "=", keyId)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  return apiKeyOf(row);
+}
+
 /** Notes uses of keys, each unless one within `stepMs` before it was noted. Rows are locked in one order: no deadlock between batches. */
 export async function updateKeysUsed(
   ctx: DbCtx,
@@ -122,5 +150,7 @@ function apiKeyOf(row: Selectable<InferenceKeyTable>): ApiKey {
     expiresAt: row.expires_at,
     deletedAt: row.deleted_at,
     lastUsedAt: row.last_used_at,
+    rotatedAt: row.rotated_at,
+    previousSecretEndsAt: row.previous_ends_at,
   };
 }

@@ -14,6 +14,14 @@ export interface UsersTable {
   company: string;
   created_at: Date;
   disabled_at: Date | null;
+  tos_accepted_at: Date | null;
+  tos_accepted_version: string;
+}
+
+export interface TermsAcceptanceTable {
+  user_id: string;
+  version: string;
+  accepted_at: Date;
 }
 
 export interface AccessTokenTable {
@@ -40,12 +48,16 @@ export interface InferenceKeyTable {
   expires_at: Date | null;
   deleted_at: Date | null;
   last_used_at: Date | null;
+  rotated_at: Date | null;
+  previous_hash: Buffer | null;
+  previous_ends_at: Date | null;
 }
 
 type Tables = {
   users: UsersTable;
   access_token: AccessTokenTable;
   inference_key: InferenceKeyTable;
+  terms_acceptance: TermsAcceptanceTable;
 };
 
 export const tables = (db: Db) => db.withTables<Tables>();

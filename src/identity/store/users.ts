@@ -21,6 +21,8 @@ export async function insertUser(ctx: DbCtx, user: User): Promise<User | undefin
       company: user.company,
       created_at: user.createdAt,
       disabled_at: user.disabledAt,
+      tos_accepted_at: user.tosAcceptedAt,
+      tos_accepted_version: user.tosAcceptedVersion,
     })
     .onConflict((conflict) => conflict.columns(["issuer", "subject"]).doNothing())
     .returningAll()
@@ -117,22 +119,44 @@ export async function selectDisabled(ctx: DbCtx, userIds: readonly string[]): Pr
   return rows.map((row) => row.id);
 }
 
-export async function updateUser(
-  ctx: DbCtx,
-  userId: string,
-  change: { role?: Role; platform?: boolean; disabledAt?: Date | null },
-): Promise<User | undefined> {
+/** What changes of a user; what is left out stays. */
+export interface UserChange {
+  readonly role?: Role | undefined;
+  readonly platform?: boolean | undefined;
+  readonly disabledAt?: Date | null | undefined;
+  readonly firstName?: string | undefined;
+  readonly lastName?: string | undefined;
+  readonly displayName?: string | undefined;
+  readonly company?: string | undefined;
+  readonly tosAcceptedAt?: Date | undefined;
+  readonly tosAcceptedVersion?: string | undefined;
+}
+
+/** The changed user; undefined where there is none. */
+export async function updateUser(ctx: DbCtx, userId: string, change: UserChange): Promise<User | undefined> {
   const row = await tables(ctx.db)
     .updateTable("users")
-    .set({
-      ...(change.role === undefined ? {} : { role: change.role }),
-      ...(change.platform === undefined ? {} : { platform: change.platform }),
-      ...(change.disabledAt === undefined ? {} : { disabled_at: change.disabledAt }),
-    })
+    .set(columnsOf(change))
     .where("id", "=", userId)
     .returningAll()
     .executeTakeFirst();
   return row && userOf(row);
+}
+
+/** Kysely leaves undefined columns out; naming the id makes a change of nothing a statement too. */
+function columnsOf(change: UserChange) {
+  return {
+    id: sql<string>`id`,
+    role: change.role,
+    platform: change.platform,
+    disabled_at: change.disabledAt,
+    first_name: change.firstName,
+    last_name: change.lastName,
+    display_name: change.displayName,
+    company: change.company,
+    tos_accepted_at: change.tosAcceptedAt,
+    tos_accepted_version: change.tosAcceptedVersion,
+  };
 }
 
 function userOf(row: Selectable<UsersTable>): User {
@@ -149,5 +173,7 @@ function userOf(row: Selectable<UsersTable>): User {
     company: row.company,
     createdAt: row.created_at,
     disabledAt: row.disabled_at,
+    tosAcceptedAt: row.tos_accepted_at,
+    tosAcceptedVersion: row.tos_accepted_version,
   };
 }

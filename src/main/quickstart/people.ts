@@ -25,8 +25,10 @@ export interface PeopleDeps {
 
 /** Reuses the last run's people where their tokens still open the door; makes them otherwise. */
 export async function people(deps: PeopleDeps, last: QuickstartState | undefined): Promise<People> {
-  if (last && (await opens(deps.wire, last.adminToken)) && (await opens(deps.wire, last.userToken)))
+  if (last && (await opens(deps.wire, last.adminToken)) && (await opens(deps.wire, last.userToken))) {
+    await acceptTerms(deps.wire, last.userToken);
     return last;
+  }
   const { token: adminToken } = await deps.bootstrapAdmin();
   await cpuPrice(deps, adminToken);
   const user = await deps.wire({
@@ -59,6 +61,7 @@ export async function people(deps: PeopleDeps, last: QuickstartState | undefined
     token: userToken,
     body: { stripePaymentMethodId: TEST_CARD },
   });
+  await acceptTerms(deps.wire, userToken);
   const key = await deps.wire({
     method: "POST",
     path: "/v1/users/api-keys",
@@ -66,6 +69,13 @@ export async function people(deps: PeopleDeps, last: QuickstartState | undefined
     body: { name: "quickstart" },
   });
   return { adminToken, userToken, userId, userKey: must(key, "apiKey", "secret") };
+}
+
+/** The first user is whoever starts the installation, and who set its terms: nobody is asked in vain. */
+async function acceptTerms(wire: Wire, token: string): Promise<void> {
+  const terms = at(await wire({ method: "GET", path: "/auth/profile", token }), "terms");
+  if (terms === null || terms === undefined || at(terms, "accepted") === true) return;
+  await wire({ method: "POST", path: "/v1/users/accept-tos", token });
 }
 
 async function opens(wire: Wire, token: string): Promise<boolean> {

@@ -38,8 +38,8 @@ test("an edge with a method that has no row does not start", () => {
 
 function namedIn(whose: Whose | undefined): readonly string[] {
   if (whose?.kind === "owner") return [whose.field];
-  if (whose?.kind === "administered") return [whose.asker ?? "", ...(whose.subjects ?? [])];
-  return [];
+  if (whose === undefined || whose.kind === "everyone") return [];
+  return [whose.asker ?? "", ...(whose.kind === "administered" ? (whose.subjects ?? []) : [])];
 }
 
 function fakeService(method: (typeof UserService.methods)[number]): typeof UserService {

@@ -130,6 +130,13 @@ export declare type User = Message<"tensormesh.user.v1.User"> & {
    * @generated from field: google.protobuf.Timestamp disabled_at = 1001;
    */
   disabledAt?: Timestamp | undefined;
+
+  /**
+   * Which version of the terms was accepted last; empty until then, and where the installation named none.
+   *
+   * @generated from field: string tos_accepted_version = 1002;
+   */
+  tosAcceptedVersion: string;
 };
 
 /**
@@ -206,6 +213,20 @@ export declare type ApiKey = Message<"tensormesh.user.v1.ApiKey"> & {
    * @generated from field: google.protobuf.Timestamp last_used_at = 1002;
    */
   lastUsedAt?: Timestamp | undefined;
+
+  /**
+   * When its secret was last replaced; absent until then.
+   *
+   * @generated from field: google.protobuf.Timestamp rotated_at = 1003;
+   */
+  rotatedAt?: Timestamp | undefined;
+
+  /**
+   * Until when the secret before it still opens; absent where none does.
+   *
+   * @generated from field: google.protobuf.Timestamp previous_secret_ends_at = 1004;
+   */
+  previousSecretEndsAt?: Timestamp | undefined;
 };
 
 /**
@@ -213,6 +234,40 @@ export declare type ApiKey = Message<"tensormesh.user.v1.ApiKey"> & {
  * Use `create(ApiKeySchema)` to create a new message.
  */
 export declare const ApiKeySchema: GenMessage<ApiKey>;
+
+/**
+ * The terms of use that this installation asks its users to accept.
+ *
+ * @generated from message tensormesh.user.v1.Terms
+ */
+export declare type Terms = Message<"tensormesh.user.v1.Terms"> & {
+  /**
+   * Version in force.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * Where they can be read; empty where the operator named no place.
+   *
+   * @generated from field: string url = 2;
+   */
+  url: string;
+
+  /**
+   * Whether the user has accepted this version. Until then deploying and making keys are refused.
+   *
+   * @generated from field: bool accepted = 3;
+   */
+  accepted: boolean;
+};
+
+/**
+ * Describes the message tensormesh.user.v1.Terms.
+ * Use `create(TermsSchema)` to create a new message.
+ */
+export declare const TermsSchema: GenMessage<Terms>;
 
 /**
  * What a user may do.

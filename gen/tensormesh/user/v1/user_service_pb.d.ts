@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { ApiKey, User } from "./user_pb.js";
+import type { ApiKey, Terms, User } from "./user_pb.js";
 import type { Empty, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -38,6 +38,13 @@ export declare type GetAuthProfileResponse = Message<"tensormesh.user.v1.GetAuth
    * @generated from field: tensormesh.user.v1.User user = 1;
    */
   user?: User | undefined;
+
+  /**
+   * The terms of use in force; absent where the installation has none.
+   *
+   * @generated from field: tensormesh.user.v1.Terms terms = 1000;
+   */
+  terms?: Terms | undefined;
 };
 
 /**
@@ -92,6 +99,121 @@ export declare type GetUserProfileResponse = Message<"tensormesh.user.v1.GetUser
  * Use `create(GetUserProfileResponseSchema)` to create a new message.
  */
 export declare const GetUserProfileResponseSchema: GenMessage<GetUserProfileResponse>;
+
+/**
+ * What changes of whom.
+ *
+ * @generated from message tensormesh.user.v1.UpdateUserProfileRequest
+ */
+export declare type UpdateUserProfileRequest = Message<"tensormesh.user.v1.UpdateUserProfileRequest"> & {
+  /**
+   * The user, a UUID. Others than oneself only for administrators, and none who ranks higher.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * First name.
+   *
+   * @generated from field: optional string first_name = 2;
+   */
+  firstName?: string | undefined;
+
+  /**
+   * Last name.
+   *
+   * @generated from field: optional string last_name = 3;
+   */
+  lastName?: string | undefined;
+
+  /**
+   * The name that is shown.
+   *
+   * @generated from field: optional string display_name = 4;
+   */
+  displayName?: string | undefined;
+
+  /**
+   * Company.
+   *
+   * @generated from field: optional string company = 5;
+   */
+  company?: string | undefined;
+};
+
+/**
+ * Describes the message tensormesh.user.v1.UpdateUserProfileRequest.
+ * Use `create(UpdateUserProfileRequestSchema)` to create a new message.
+ */
+export declare const UpdateUserProfileRequestSchema: GenMessage<UpdateUserProfileRequest>;
+
+/**
+ * The profile is changed.
+ *
+ * @generated from message tensormesh.user.v1.UpdateUserProfileResponse
+ */
+export declare type UpdateUserProfileResponse = Message<"tensormesh.user.v1.UpdateUserProfileResponse"> & {
+  /**
+   * Always present, always empty.
+   *
+   * @generated from field: google.protobuf.Empty empty = 1;
+   */
+  empty?: Empty | undefined;
+};
+
+/**
+ * Describes the message tensormesh.user.v1.UpdateUserProfileResponse.
+ * Use `create(UpdateUserProfileResponseSchema)` to create a new message.
+ */
+export declare const UpdateUserProfileResponseSchema: GenMessage<UpdateUserProfileResponse>;
+
+/**
+ * Who accepts what.
+ *
+ * @generated from message tensormesh.user.v1.AcceptTosRequest
+ */
+export declare type AcceptTosRequest = Message<"tensormesh.user.v1.AcceptTosRequest"> & {
+  /**
+   * The user; empty for the caller, and nobody else.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The version that was read; refused where another one is in force. Empty for the one in force.
+   *
+   * @generated from field: string version = 1000;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message tensormesh.user.v1.AcceptTosRequest.
+ * Use `create(AcceptTosRequestSchema)` to create a new message.
+ */
+export declare const AcceptTosRequestSchema: GenMessage<AcceptTosRequest>;
+
+/**
+ * The terms are accepted.
+ *
+ * @generated from message tensormesh.user.v1.AcceptTosResponse
+ */
+export declare type AcceptTosResponse = Message<"tensormesh.user.v1.AcceptTosResponse"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: tensormesh.user.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * Describes the message tensormesh.user.v1.AcceptTosResponse.
+ * Use `create(AcceptTosResponseSchema)` to create a new message.
+ */
+export declare const AcceptTosResponseSchema: GenMessage<AcceptTosResponse>;
 
 /**
  * What key to make for whom.
@@ -202,6 +324,53 @@ export declare type ListUserApiKeysResponse = Message<"tensormesh.user.v1.ListUs
 export declare const ListUserApiKeysResponseSchema: GenMessage<ListUserApiKeysResponse>;
 
 /**
+ * Which key gets a new secret.
+ *
+ * @generated from message tensormesh.user.v1.RotateUserApiKeyRequest
+ */
+export declare type RotateUserApiKeyRequest = Message<"tensormesh.user.v1.RotateUserApiKeyRequest"> & {
+  /**
+   * Id of the key, a UUID.
+   *
+   * @generated from field: string api_key_id = 1;
+   */
+  apiKeyId: string;
+
+  /**
+   * How long the present secret still opens, in seconds, at most 7 days; 0 ends it within seconds. A secret from before it ends in any case.
+   *
+   * @generated from field: int32 grace_seconds = 2;
+   */
+  graceSeconds: number;
+};
+
+/**
+ * Describes the message tensormesh.user.v1.RotateUserApiKeyRequest.
+ * Use `create(RotateUserApiKeyRequestSchema)` to create a new message.
+ */
+export declare const RotateUserApiKeyRequestSchema: GenMessage<RotateUserApiKeyRequest>;
+
+/**
+ * The key with its new secret.
+ *
+ * @generated from message tensormesh.user.v1.RotateUserApiKeyResponse
+ */
+export declare type RotateUserApiKeyResponse = Message<"tensormesh.user.v1.RotateUserApiKeyResponse"> & {
+  /**
+   * The key.
+   *
+   * @generated from field: tensormesh.user.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKey | undefined;
+};
+
+/**
+ * Describes the message tensormesh.user.v1.RotateUserApiKeyResponse.
+ * Use `create(RotateUserApiKeyResponseSchema)` to create a new message.
+ */
+export declare const RotateUserApiKeyResponseSchema: GenMessage<RotateUserApiKeyResponse>;
+
+/**
  * Which key to delete.
  *
  * @generated from message tensormesh.user.v1.DeleteUserApiKeyRequest
@@ -268,6 +437,26 @@ export declare const UserService: GenService<{
     output: typeof GetUserProfileResponseSchema;
   },
   /**
+   * Changes what is known of a user. A field that is left out stays as it is; an empty one is cleared.
+   *
+   * @generated from rpc tensormesh.user.v1.UserService.UpdateUserProfile
+   */
+  updateUserProfile: {
+    methodKind: "unary";
+    input: typeof UpdateUserProfileRequestSchema;
+    output: typeof UpdateUserProfileResponseSchema;
+  },
+  /**
+   * Accepts the terms of use, for oneself only. A repeat changes nothing.
+   *
+   * @generated from rpc tensormesh.user.v1.UserService.AcceptTos
+   */
+  acceptTos: {
+    methodKind: "unary";
+    input: typeof AcceptTosRequestSchema;
+    output: typeof AcceptTosResponseSchema;
+  },
+  /**
    * Makes a key for inference. The key is in this answer and never shown again.
    *
    * @generated from rpc tensormesh.user.v1.UserService.CreateUserApiKey
@@ -286,6 +475,16 @@ export declare const UserService: GenService<{
     methodKind: "unary";
     input: typeof ListUserApiKeysRequestSchema;
     output: typeof ListUserApiKeysResponseSchema;
+  },
+  /**
+   * Replaces the secret of a key; name, scopes and end stay. The new secret is in this answer and never shown again.
+   *
+   * @generated from rpc tensormesh.user.v1.UserService.RotateUserApiKey
+   */
+  rotateUserApiKey: {
+    methodKind: "unary";
+    input: typeof RotateUserApiKeyRequestSchema;
+    output: typeof RotateUserApiKeyResponseSchema;
   },
   /**
    * Deletes a key; it stops opening anything within seconds.

@@ -1,5 +1,5 @@
 // Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
-const domains = "identity|oidc|idempotency|rate-limit|billing|models|catalog|weights|gateway|jobs";
+const domains = "identity|oidc|idempotency|rate-limit|billing|models|catalog|weights|gateway|jobs|observability";
 
 /** A folder of src and the folders of src that it may import, besides itself. */
 const allowed = {
@@ -17,6 +17,7 @@ const allowed = {
   billing: ["base", "db", "jobs", "identity", "engines"],
   models: ["base", "db", "jobs", "identity", "billing", "engines", "providers", "weights"],
   catalog: ["base", "db", "identity", "billing", "models"],
+  observability: ["base", "db", "identity", "models"],
   rpc: ["base", "identity"],
   gateway: ["base", "identity", "billing", "models", "catalog", "engines"],
   cli: ["base"],

@@ -15,6 +15,7 @@ import { addEvents } from "./commands/models-events.ts";
 import { addGet } from "./commands/models-get.ts";
 import { addList } from "./commands/models-list.ts";
 import { addLogs } from "./commands/models-logs.ts";
+import { addMetrics } from "./commands/models-metrics.ts";
 import { addUpdate } from "./commands/models-update.ts";
 import { addWait } from "./commands/models-wait.ts";
 import { addPreflight } from "./commands/preflight.ts";
@@ -55,6 +56,7 @@ function addModels(program: Command, io: CliIo): void {
   addWait(models, io);
   addEvents(models, io);
   addLogs(models, io);
+  addMetrics(models, io);
   addUpdate(models, io);
   addChanges(models, io);
 }

@@ -7,6 +7,7 @@ import type { DbCtx } from "../db/db.ts";
 import type { GatewayControl, GatewayRoute, GatewayUsage, PublishedOffer } from "../gateway/index.ts";
 import { disabledAmong, findInferenceKey, noteKeyUses } from "../identity/index.ts";
 import { loadRoutes, type RouteQuery } from "../models/index.ts";
+import { addServed } from "../observability/index.ts";
 
 /** The catalogue is short and asked for by everybody: one reading serves for a moment. */
 const CATALOGUE_FRESH_MS = 2_000;
@@ -66,7 +67,7 @@ function offerOf(published: Published): PublishedOffer {
 }
 
 async function ship(ctx: DbCtx, records: readonly GatewayUsage[]): Promise<void> {
-  await ingestUsage(ctx, records);
+  await ingestUsage(ctx, records, addServed);
   const uses = records.flatMap(({ keyId, endedAt }) => (keyId === null ? [] : [{ keyId, at: endedAt }]));
   // Telling when a key was last used is a courtesy: usage that is in the ledger must not be shipped again for it.
   await noteKeyUses(ctx, uses).catch((error: unknown) =>

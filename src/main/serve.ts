@@ -18,6 +18,7 @@ import {
   runReconciler,
   sweep,
 } from "../models/index.ts";
+import { observabilityRoutes, pruneServed } from "../observability/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
 import { authenticatorOf } from "./authenticator.ts";
@@ -141,6 +142,7 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
       billing.billingRoutes({ ...deps, payments: paymentsOf(config) }),
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),
+      observabilityRoutes(deps),
     ],
     authenticate: (call, bearer) => authenticator.authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
@@ -215,6 +217,11 @@ function periodicJobs(config: Config, models: ModelsDeps): readonly PeriodicJob[
       name: "purge-idempotency",
       everyMs: 60 * MINUTE_MS,
       run: async (ctx) => void (await purgeIdempotency(ctx)),
+    },
+    {
+      name: "prune-metrics",
+      everyMs: 60 * MINUTE_MS,
+      run: async (ctx) => void (await pruneServed(ctx)),
     },
   ];
 }

@@ -10,6 +10,7 @@ import { CatalogService } from "../../gen/slipway/catalog/v1/catalog_service_pb.
 import { AdminIdentityService } from "../../gen/slipway/identity/v1/admin_identity_service_pb.js";
 import { ModelControlService } from "../../gen/slipway/model/v1/model_control_service_pb.js";
 import { PreflightService } from "../../gen/slipway/model/v1/preflight_service_pb.js";
+import { ObservabilityService } from "../../gen/slipway/observability/v1/observability_service_pb.js";
 import { AdminBillingService } from "../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
 import { BillingModelService } from "../../gen/tensormesh/billing/v1/billing_model_service_pb.js";
 import { BillingTransactionService } from "../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
@@ -109,6 +110,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getModelLogs: row("USER", "read", RESOURCE),
     streamModelLogs: row("USER", "read", RESOURCE),
   }),
+  ...rows(ObservabilityService, { getModelMetrics: row("USER", "read", RESOURCE) }),
   ...rows(CatalogService, {
     listCatalog: row("USER", "read", EVERYONE),
     publishModel: row("ADMIN", "write", ADMINISTERED),

@@ -10,6 +10,9 @@ import { addToMonths, insertUsage, selectKnownRequests, type UsageRow } from "./
 /** Records in one transaction: bounds the statement and how long the users' balances stay locked. */
 const BATCH_MAX = 1_000;
 
+/** Told of requests that were counted just now, in the transaction that counts them. */
+export type OnCounted = (tx: TxCtx, records: readonly UsageRecord[]) => Promise<void>;
+
 /**
  * Counts each request once, by its id, however often it is shipped; charges it to the slice that it was served under, one
  * transfer for each (account, slice, price version). What a slice can't pay any more is written off, never the user's.
@@ -17,16 +20,21 @@ const BATCH_MAX = 1_000;
 export async function ingestUsage(
   ctx: DbCtx,
   records: readonly UsageRecord[],
+  onCounted: OnCounted = async () => {},
 ): Promise<{ readonly inserted: number }> {
   let inserted = 0;
   for (let from = 0; from < records.length; from += BATCH_MAX) {
     const batch = records.slice(from, from + BATCH_MAX).map(soundUsage);
-    inserted += await withTransaction(ctx, (tx) => ingestBatch(tx, batch));
+    inserted += await withTransaction(ctx, (tx) => ingestBatch(tx, batch, onCounted));
   }
   return { inserted };
 }
 
-async function ingestBatch(tx: TxCtx, records: readonly UsageRecord[]): Promise<number> {
+async function ingestBatch(
+  tx: TxCtx,
+  records: readonly UsageRecord[],
+  onCounted: OnCounted,
+): Promise<number> {
   const rest = await lockRests(tx, records);
   const fresh = await unknownRequests(tx, records);
   if (fresh.length === 0) return 0;
@@ -41,6 +49,10 @@ async function ingestBatch(tx: TxCtx, records: readonly UsageRecord[]): Promise<
     counted.filter((row) => row.record.sliceId !== null),
   );
   await addToSums(tx, counted, prices);
+  await onCounted(
+    tx,
+    counted.map(({ record }) => record),
+  );
   return counted.length;
 }
 

@@ -21,6 +21,7 @@ const HF_TOKEN = "hf_PlantedByTheFuzzer0123456789";
 const NAMED = {
   hfToken: [HF_TOKEN],
   pageToken: [""],
+  userEmail: [""],
   orderBy: ["", "createdAt desc"],
   currencyCode: ["USD"],
   units: ["1", "25"],

@@ -1,5 +1,6 @@
 // Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
-const domains = "identity|oidc|idempotency|rate-limit|billing|models|catalog|weights|gateway|jobs|observability";
+const domains =
+  "identity|oidc|idempotency|rate-limit|billing|models|catalog|weights|gateway|jobs|observability";
 
 /** A folder of src and the folders of src that it may import, besides itself. */
 const allowed = {

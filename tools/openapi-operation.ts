@@ -1,4 +1,5 @@
 import type { DescField, DescMessage, DescMethod } from "@bufbuild/protobuf";
+import { listOf } from "../src/base/csv.ts";
 import { type PathTemplate, parsePathTemplate } from "../src/rpc/path-template.ts";
 import { commentOf, type Schema, type SchemaBook } from "./openapi-schema.ts";
 import type { HttpRule } from "./proto-options.ts";
@@ -41,16 +42,29 @@ export function operationOf(method: DescMethod, rule: HttpRule, index: number, b
     ],
     ...requestBody(method, rule, inPath, book),
     responses: {
-      200: { description: commentOf(method.output), content: answerContent(method, book) },
+      200: {
+        description: commentOf(method.output),
+        content: answerContent(method, verb === "get" && listOf(method.output) !== undefined, book),
+      },
       default: { $ref: "#/components/responses/Error" },
     },
   };
   return { path: printPath(template, inPath), verb, body };
 }
 
-function answerContent(method: DescMethod, book: SchemaBook): Schema {
+const CSV: Schema = {
+  type: "string",
+  description: "One line a row under a line of names. All pages, unless the request names one or its size.",
+};
+
+function answerContent(method: DescMethod, hasCsv: boolean, book: SchemaBook): Schema {
   const streams = method.methodKind === "server_streaming";
-  return { [streams ? "text/event-stream" : "application/json"]: { schema: book.message(method.output) } };
+  const schema = book.message(method.output);
+  if (streams) return { "text/event-stream": { schema } };
+  // The gateway of JSON answers a list in CSV, too, to whoever asks for it.
+  return hasCsv
+    ? { "application/json": { schema }, "text/csv": { schema: CSV } }
+    : { "application/json": { schema } };
 }
 
 function requestBody(

@@ -16,10 +16,15 @@ export interface Money {
 
 /** For people: "1.50 USD"; at least two decimals, never rounded. */
 export function formatMoney(money: Money): string {
-  const sign = money.nanos < 0n ? "-" : "";
-  const abs = money.nanos < 0n ? -money.nanos : money.nanos;
+  return `${formatAmount(money.nanos)} ${money.currency}`;
+}
+
+/** "1.50": the same without its currency. */
+export function formatAmount(nanos: bigint): string {
+  const sign = nanos < 0n ? "-" : "";
+  const abs = nanos < 0n ? -nanos : nanos;
   const fraction = (abs % NANOS_PER_UNIT).toString().padStart(9, "0").replace(/0+$/, "").padEnd(2, "0");
-  return `${sign}${abs / NANOS_PER_UNIT}.${fraction} ${money.currency}`;
+  return `${sign}${abs / NANOS_PER_UNIT}.${fraction}`;
 }
 
 /** Price × seconds, floored: nanos for `durationMs` at `nanosPerHour`. Exact in integers. */

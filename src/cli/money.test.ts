@@ -101,6 +101,14 @@ test("transactions are a table with exact amounts, narrowed by type and model", 
   assert.equal(ran.status, 0, ran.stderr);
   assert.match(ran.stdout, /2026-03-01 10:00:00Z +charge\.gpu +-0\.001234567 USD +15 min of tiny/);
   assert.deepEqual(asked, [[TransactionType.GPU_USAGE, MODEL_ID]]);
+  const { stdout } = await slipway.run(["transactions", "--output", "csv"]);
+  const [names, row, ...rest] = stdout.split("\r\n");
+  assert.ok(names?.startsWith("transactionId,"), names);
+  assert.match(row ?? "", /^t1,.*-0\.001234567,USD/);
+  assert.deepEqual(rest, [""]);
+  const noList = await slipway.run(["balance", "--output", "csv"]);
+  assert.deepEqual([noList.status, noList.stdout], [2, ""]);
+  assert.match(noList.stderr, /csv is for lists/);
   assert.equal((await slipway.run(["transactions", "--type", "gifts"])).status, 2);
 });
 

@@ -1,4 +1,6 @@
 import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { csvOf, listOf } from "../base/csv.ts";
+import { invalidArgument, type StatusError } from "../base/status.ts";
 import { exitStatusOf } from "./exit-codes.ts";
 import type { Failure } from "./failure.ts";
 import type { CliIo } from "./io.ts";
@@ -6,9 +8,9 @@ import { nextStep } from "./next-steps.ts";
 import { plain } from "./plain.ts";
 import { facts } from "./table.ts";
 
-export type OutputFormat = "text" | "json";
+export type OutputFormat = "text" | "json" | "csv";
 
-/** Where results go. Text is for people, JSON is what the REST API answers. */
+/** Where results go. Text is for people, JSON is what the REST API answers, CSV is for lists alone: of others it throws INVALID_FIELD. */
 export interface Output {
   readonly format: OutputFormat;
   /** Prints a message of the wire: as JSON, or as the text that `asText` makes of it. */
@@ -24,12 +26,35 @@ export function outputOf(io: CliIo, format: OutputFormat): Output {
     const text = format === "json" ? `${JSON.stringify(json(), null, indent)}\n` : plain(asText());
     io.stdout.write(text);
   };
+  let lines = 0;
+  const csv = (item: DescMessage, rows: readonly JsonValue[]) =>
+    void io.stdout.write(csvOf(item, rows, lines++ === 0));
   return {
     format,
-    message: (schema, message, asText) => write(() => jsonOf(schema, message), asText, 2),
-    value: (json, asText) => write(() => json, asText, 2),
-    line: (schema, message, asText) => write(() => jsonOf(schema, message), asText, 0),
+    message(schema, message, asText) {
+      if (format === "csv") return csv(...rowsOf(schema, jsonOf(schema, message)));
+      write(() => jsonOf(schema, message), asText, 2);
+    },
+    value(json, asText) {
+      if (format === "csv") throw noList();
+      write(() => json, asText, 2);
+    },
+    line(schema, message, asText) {
+      if (format === "csv") return csv(schema, [jsonOf(schema, message)]);
+      write(() => jsonOf(schema, message), asText, 0);
+    },
   };
+}
+
+function rowsOf(schema: DescMessage, json: JsonValue): [item: DescMessage, rows: readonly JsonValue[]] {
+  const list = listOf(schema);
+  if (!list || typeof json !== "object" || json === null || Array.isArray(json)) throw noList();
+  const rows = json[list.field.jsonName];
+  return [list.item, Array.isArray(rows) ? rows : []];
+}
+
+function noList(): StatusError {
+  return invalidArgument([{ field: "output", description: "csv is for lists; take json or text here" }]);
 }
 
 /** proto3 JSON with zero values present, as REST answers. */

@@ -42,7 +42,9 @@ export function withCommonOptions(command: Command): Command {
     .option("--api-url <url>", "control plane (also SLIPWAY_API_URL)")
     .option("--token-file <file>", "file with an access token, - for standard input (also SLIPWAY_TOKEN)")
     .addOption(
-      new Option("--output <format>", "how results are printed").choices(["text", "json"]).default("text"),
+      new Option("--output <format>", "how results are printed")
+        .choices(["text", "json", "csv"])
+        .default("text"),
     )
     .option("--timeout <seconds>", "longest wait for the control plane", parseSeconds, TIMEOUT_DEFAULT_S);
 }

@@ -13,7 +13,7 @@ export const DEFAULT_API_URL = "http://127.0.0.1:8080";
 export interface CommonOptions {
   readonly apiUrl?: string;
   readonly tokenFile?: string;
-  readonly output: "text" | "json";
+  readonly output: "text" | "json" | "csv";
   readonly timeout: number;
 }
 

@@ -1,4 +1,5 @@
 /** REST from google.api.http: finds the method, reads the request, calls it through the in-memory transport, writes the answer. */
+import { Readable } from "node:stream";
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, Message } from "@bufbuild/protobuf";
 import { ConnectError, type Transport } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -10,6 +11,7 @@ import { readRequest, withoutPrefix } from "./read-request.ts";
 import type { Route, RouteTable } from "./route-table.ts";
 import { writeEvents } from "./sse.ts";
 import { errorHeaders, fromConnectError, httpStatusOf, toStatusJson } from "./status-wire.ts";
+import { csvPieces, hasCsv, wantsCsv } from "./write-csv.ts";
 import { writeJson } from "./write-json.ts";
 
 export const IGNORED_HEADER = "slipway-ignored-fields";
@@ -80,9 +82,29 @@ async function answer(deps: RestDeps, ctx: BaseCtx, call: Call): Promise<Fastify
 
 async function answerUnary(deps: RestDeps, method: DescMethodUnary, call: Call): Promise<FastifyReply> {
   const { message, request, reply, signal } = call;
-  const response = await deps.transport.unary(method, signal, undefined, passedHeaders(request), message);
+  const ask = (asked: Message) =>
+    deps.transport.unary(method, signal, undefined, passedHeaders(request), asked);
+  if (request.method === "GET" && hasCsv(method) && wantsCsv(request.headers.accept)) {
+    const pieces = csvPieces(method, message, async (asked) => (await ask(asked)).message);
+    return sendCsv(reply, await begun(pieces));
+  }
+  const response = await ask(message);
   copyHeaders(response.header, reply);
   return reply.type("application/json").send(JSON.stringify(writeJson(method.output, response.message)));
+}
+
+/** The pieces once the first of them is there: until then an error is an ordinary answer. */
+async function begun(pieces: AsyncGenerator<string>): Promise<AsyncIterable<string>> {
+  const first = await pieces.next();
+  return (async function* () {
+    if (!first.done) yield first.value;
+    yield* pieces;
+  })();
+}
+
+/** A failure in the middle breaks the connection off, so that nobody takes a part for the whole. */
+function sendCsv(reply: FastifyReply, pieces: AsyncIterable<string>): FastifyReply {
+  return reply.type("text/csv; charset=utf-8; header=present").send(Readable.from(pieces));
 }
 
 async function answerStream(

@@ -219,13 +219,15 @@ function requests(
       body: bodyOf(operation, known),
       authorization: fc.constantFrom(...authorizations),
       contentType: rarely(known, "application/json", contentTypes),
+      accept: rarely(known, "application/json", fc.constantFrom("text/csv", "*/*", "nothing", "")),
       idempotencyKey: rarely(known, "", keys),
     })
-    .map(({ target, body, authorization, contentType, idempotencyKey }) => ({
+    .map(({ target, body, authorization, accept, contentType, idempotencyKey }) => ({
       method: operation.method,
       target,
       body,
       headers: {
+        accept,
         ...(authorization === "" ? {} : { authorization }),
         ...(body === undefined ? {} : { "content-type": contentType, "content-length": String(body.length) }),
         ...(idempotencyKey === "" ? {} : { "idempotency-key": idempotencyKey }),

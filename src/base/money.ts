@@ -14,6 +14,12 @@ export interface Money {
   readonly nanos: bigint;
 }
 
+/** The smaller of two amounts of one currency; Math.min knows no bigint. */
+export function lesserNanos(one: bigint, other: bigint): bigint {
+  if (one < other) return one;
+  return other;
+}
+
 /** For people: "1.50 USD"; at least two decimals, never rounded. */
 export function formatMoney(money: Money): string {
   return `${formatAmount(money.nanos)} ${money.currency}`;

@@ -114,6 +114,8 @@ export const REASONS = [
   "PRICE_CONFLICT",
   "HOLD_ENDED",
   "TEST_MONEY_REFUSED",
+  "ACCOUNT_RESTRICTED",
+  "WEBHOOK_REFUSED",
   "BUDGET_EXCEEDED",
   // users, keys, catalogue, receipts
   "USER_NOT_FOUND",

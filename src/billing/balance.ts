@@ -4,9 +4,11 @@ import type { DbCtx } from "../db/db.ts";
 import { type Balance, balanceTooLow, readBalance, readBalances } from "./ledger/index.ts";
 import { burnOf } from "./metering/index.ts";
 import {
+  accountRestricted,
   cardExpired,
   cardMissing,
   currencyMismatch,
+  debtOf,
   hasTestMoney,
   isExpired,
   listCards,
@@ -51,7 +53,7 @@ export interface MoneyVerdict extends Runway {
   readonly balance: Balance;
   /** "ok" also where the installation takes no payments: no card could be had. */
   readonly card: "ok" | "missing" | "expired";
-  /** BALANCE_TOO_LOW, CARD_MISSING, CARD_EXPIRED, TEST_MONEY_REFUSED, CURRENCY_MISMATCH: all that apply. */
+  /** ACCOUNT_RESTRICTED, BALANCE_TOO_LOW, CARD_MISSING, CARD_EXPIRED, TEST_MONEY_REFUSED, CURRENCY_MISMATCH: all that apply. */
   readonly errors: readonly StatusError[];
 }
 
@@ -60,7 +62,9 @@ export async function moneyVerdict(ctx: DbCtx, question: MoneyQuestion): Promise
   const settings = await readSettings(ctx);
   const balance = await readBalance(ctx, question.userId, settings.currency);
   const card = await cardState(ctx, question.userId, settings);
+  const debtNanos = await debtOf(ctx, question.userId, settings.currency);
   const errors = [
+    ...(debtNanos > 0n ? [accountRestricted(debtNanos, settings.currency)] : []),
     ...moneyErrors(question, balance),
     ...(card === "missing" ? [cardMissing()] : card === "expired" ? [cardExpired()] : []),
     ...(question.placeKind === "cloud" && (await hasTestMoney(ctx, question.userId)) ? [testMoney()] : []),

@@ -28,7 +28,7 @@ import { GPUType } from "../../gen/tensormesh/common/v1/gpu_type_pb.js";
 import { formatMoney, type Money, NANOS_PER_UNIT } from "../base/money.ts";
 import type { GpuType } from "../engines/engine.ts";
 import type { MovementCode } from "./ledger/index.ts";
-import type { CardOnFile } from "./payments/index.ts";
+import type { CardOnFile, TopUp } from "./payments/index.ts";
 import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./pricing/index.ts";
 import type { Receipt } from "./receipt-store.ts";
 import type { SpendingHistory, SpendingSummary } from "./spending/index.ts";
@@ -128,8 +128,10 @@ const TYPES: readonly (readonly [MovementCode, TransactionType, string])[] = [
   ["charge.gpu", TransactionType.GPU_USAGE, "GPU time"],
   ["charge.tokens", TransactionType.TOKEN_USAGE, "Tokens"],
   ["refund.card", TransactionType.REFUND, "Refund to the card"],
+  ["refund.returned", TransactionType.REFUND, "Refund that the bank did not take"],
   ["settle.receivable", TransactionType.ADJUSTMENT, "Settlement of a disputed payment"],
   ["dispute.card", TransactionType.DISPUTE, "Payment disputed at the bank"],
+  ["dispute.returned", TransactionType.DISPUTE, "Disputed payment that was won"],
 ];
 
 /** The codes of a kind of transaction; undefined where the wire names none: all. */
@@ -144,6 +146,18 @@ const STATUSES: Readonly<Record<StatementLine["state"], TransactionStatus>> = {
   failed: TransactionStatus.FAILED,
   requires_action: TransactionStatus.REQUIRES_ACTION,
 };
+
+const NEXT_STEPS: Readonly<Record<TopUp["state"], string>> = {
+  succeeded: "",
+  requires_action:
+    "The bank wants the cardholder to confirm: hand clientSecret to Stripe.js in a browser (handleNextAction), or pay with another card.",
+  pending: "The bank has not answered yet. The balance grows when it does.",
+};
+
+/** How far a top-up is, and what its cardholder does next. */
+export function topUpToWire(state: TopUp["state"]) {
+  return { status: STATUSES[state], nextStep: NEXT_STEPS[state] };
+}
 
 export function lineToWire(line: StatementLine): WireTransaction {
   const [, type = TransactionType.UNSPECIFIED] = TYPES.find(([code]) => code === line.code) ?? [];

@@ -4,7 +4,7 @@ import { type DbCtx, withTransaction } from "../db/db.ts";
 import { getUser } from "../identity/index.ts";
 import { postTransfer } from "./ledger/index.ts";
 import { currencyMismatch } from "./payments/index.ts";
-import { readSettings } from "./settings.ts";
+import { isPlayMoney, readSettings } from "./settings.ts";
 
 export interface CreditInput {
   /** The administrator who grants it. */
@@ -36,7 +36,7 @@ export function grantCredit(ctx: DbCtx, input: CreditInput): Promise<{ readonly 
     if (created) {
       await sql`
         insert into credit_grant (id, key, user_id, operator_id, reason, test_money, transfer_id, created_at)
-        values (${tx.random.uuid()}, ${input.key}, ${input.userId}, ${input.operatorId}, ${input.reason}, ${payments === "test"}, ${transferId},
+        values (${tx.random.uuid()}, ${input.key}, ${input.userId}, ${input.operatorId}, ${input.reason}, ${isPlayMoney(payments)}, ${transferId},
           ${tx.clock.now()})`.execute(tx.db);
     }
     return { transferId };

@@ -14,7 +14,6 @@ import {
   GetUserSpendingHistoryResponseSchema,
   GetUserSpendingSummaryResponseSchema,
   ListBillingTransactionsResponseSchema,
-  TransactionStatus,
 } from "../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
 import {
   ListGpuPricingResponseSchema,
@@ -24,6 +23,7 @@ import {
 import {
   AttachStripePaymentMethodResponseSchema,
   CreateStripePaymentIntentResponseSchema,
+  CreateStripeSetupIntentResponseSchema,
   GetOrCreateStripeCustomerResponseSchema,
   ListStripePaymentMethodsResponseSchema,
   StripeService,
@@ -50,10 +50,18 @@ import {
   spendingHistoryToWire,
   spendingToWire,
   tokenPriceToWire,
+  topUpToWire,
 } from "./convert.ts";
 import { getTransaction } from "./get-transaction.ts";
 import { payerOf } from "./payer.ts";
-import { attachCard, customerOf, listCards, type PaymentProcessor, topUp } from "./payments/index.ts";
+import {
+  attachCard,
+  createSetupIntent,
+  customerOf,
+  listCards,
+  type PaymentProcessor,
+  topUp,
+} from "./payments/index.ts";
 import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 import { adminRoutes } from "./rpc-admin.ts";
@@ -190,6 +198,16 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       await attachCard(callCtx(deps, context), processorOf(deps), input);
       return create(AttachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
+    async createStripeSetupIntent(request, context) {
+      const userId = await payerOf(deps, context, request.userId);
+      const ctx = callCtx(deps, context);
+      const key = paymentKey(deps, context) ?? ctx.random.uuid();
+      const setup = await createSetupIntent(ctx, processorOf(deps), { userId, key });
+      return create(CreateStripeSetupIntentResponseSchema, {
+        stripeSetupIntentId: setup.setupIntentId,
+        clientSecret: setup.clientSecret,
+      });
+    },
     async createStripePaymentIntent(request, context) {
       const userId = await payerOf(deps, context);
       const ctx = callCtx(deps, context);
@@ -202,7 +220,7 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       return create(CreateStripePaymentIntentResponseSchema, {
         stripePaymentIntentId: paid.processorId,
         clientSecret: paid.clientSecret,
-        status: TransactionStatus.SUCCEEDED,
+        ...topUpToWire(paid.state),
       });
     },
   };

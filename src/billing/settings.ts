@@ -3,7 +3,15 @@ import { sql } from "kysely";
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, withTransaction } from "../db/db.ts";
 
-export type PaymentsMode = "off" | "test";
+/** Off, or the processor that takes payments. */
+export type PaymentsMode = "off" | "test" | "stripe" | "stripe_test";
+
+/** Modes whose money is play money. */
+const PLAY_MONEY: ReadonlySet<PaymentsMode> = new Set(["test", "stripe_test"]);
+
+export function isPlayMoney(mode: PaymentsMode): boolean {
+  return PLAY_MONEY.has(mode);
+}
 
 export interface BillingSettings {
   readonly currency: string;

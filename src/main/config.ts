@@ -68,10 +68,30 @@ export const settings = z.object({
       "Seals keys and tokens at rest, 32 characters or more. Required with DATABASE_URL; else a file in the home.",
     ),
   SLIPWAY_PAYMENTS: z
-    .enum(["off", "test"])
+    .enum(["off", "test", "stripe"])
     .default("off")
     .describe(
-      "`test` takes Stripe's well-known test cards; its money pays for local regions only and needs a loopback bind.",
+      "`stripe` takes cards by Stripe. `test` takes Stripe's well-known test cards without it; its money pays for local regions only and needs a loopback bind.",
+    ),
+  SLIPWAY_STRIPE_SECRET_KEY: z
+    .string()
+    .regex(/^[rs]k_\w{8,}$/, "must be a secret or restricted key of Stripe: sk_… or rk_…")
+    .optional()
+    .describe(
+      "Stripe's secret key, for `stripe` payments. With one of the test mode (`sk_test_`) money is play money.",
+    ),
+  SLIPWAY_STRIPE_WEBHOOK_SECRET: z
+    .string()
+    .regex(/^whsec_\w{8,}$/, "must be the signing secret of a webhook's endpoint at Stripe: whsec_…")
+    .optional()
+    .describe(
+      "Signing secret of Stripe's webhook to `/webhooks/stripe`; unset: events are polled once a minute.",
+    ),
+  SLIPWAY_STRIPE_URL: z
+    .url()
+    .default("https://api.stripe.com")
+    .describe(
+      "Where Stripe's API is; another address is for tests, and must have https unless it is on loopback.",
     ),
   SLIPWAY_TOKEN_REQUESTS_PER_MINUTE: rate(3_000).describe(
     "How often one access token may call the control plane; 0 for no limit.",
@@ -196,8 +216,10 @@ export function userConfigDir(env: Readonly<Record<string, string | undefined>>)
   );
 }
 
+const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
+
 function checkFences(config: Config): void {
-  const loopback = ["127.0.0.1", "::1", "localhost"].includes(config.SLIPWAY_BIND);
+  const loopback = LOOPBACK.includes(config.SLIPWAY_BIND);
   if (config.SLIPWAY_PAYMENTS === "test" && !loopback) {
     throw refused(
       "SLIPWAY_PAYMENTS=test takes play money, so it needs SLIPWAY_BIND on loopback. Turn it off, or bind to 127.0.0.1.",
@@ -208,6 +230,7 @@ function checkFences(config: Config): void {
       "SLIPWAY_TERMS_URL alone asks nobody for anything. Set SLIPWAY_TERMS_VERSION too, such as to the date of the terms.",
     );
   }
+  checkStripe(config);
   if (config.DATABASE_URL !== undefined && config.SLIPWAY_SECRET_KEY === undefined) {
     throw refused(
       "DATABASE_URL needs SLIPWAY_SECRET_KEY: every process must open the same sealed secrets. Make one with `openssl rand -hex 32`.",
@@ -240,6 +263,23 @@ function checkIssuer({
   if (audience === undefined) {
     throw refused(
       "SLIPWAY_OIDC_ISSUER needs SLIPWAY_OIDC_AUDIENCE: else tokens that the issuer made for other programs would open this one.",
+    );
+  }
+}
+
+function checkStripe(config: Config): void {
+  const stripe = config.SLIPWAY_PAYMENTS === "stripe";
+  if (stripe !== (config.SLIPWAY_STRIPE_SECRET_KEY !== undefined)) {
+    throw refused(
+      stripe
+        ? "SLIPWAY_PAYMENTS=stripe needs SLIPWAY_STRIPE_SECRET_KEY. Take one from Stripe's dashboard, Developers, API keys."
+        : "SLIPWAY_STRIPE_SECRET_KEY is set, but SLIPWAY_PAYMENTS is not stripe. Set it, or unset the key.",
+    );
+  }
+  const { protocol, hostname } = new URL(config.SLIPWAY_STRIPE_URL);
+  if (protocol !== "https:" && !LOOPBACK.includes(hostname)) {
+    throw refused(
+      "SLIPWAY_STRIPE_URL must begin with https, or be on this machine: the secret key goes there.",
     );
   }
 }

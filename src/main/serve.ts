@@ -62,9 +62,10 @@ export async function serve(
   };
   try {
     const steps = stepsFrom(options.killAt);
+    const payments = await paymentsOf(config);
     await billing.configureBilling(installation.ctx, {
       currency: config.SLIPWAY_CURRENCY,
-      payments: config.SLIPWAY_PAYMENTS,
+      payments: payments?.name ?? "off",
     });
     const stop = new AbortController();
     const changes = hearChanges(installation);
@@ -85,11 +86,11 @@ export async function serve(
     const models = await modelsDeps(installation, machines, changes, steps, gatewayUrl);
     let apiUrl = urlOf(config.SLIPWAY_BIND, config.SLIPWAY_PORT);
     if (roles.includes("api")) {
-      const rpc = await startApi(installation, models, stop.signal);
+      const rpc = await startApi(installation, models, payments, stop.signal);
       undo.push(rpc.close);
       apiUrl = urlOf(config.SLIPWAY_BIND, rpc.port);
     }
-    if (roles.includes("worker")) undo.push(startWorker(installation, models));
+    if (roles.includes("worker")) undo.push(startWorker(installation, models, payments));
     if (config.SLIPWAY_METRICS_PORT !== undefined) {
       undo.push(await serveMetrics(config.SLIPWAY_METRICS_PORT, registries));
     }
@@ -125,7 +126,15 @@ function startGateway(installation: Installation, changes: Changes, steps: Steps
   });
 }
 
-async function startApi(installation: Installation, models: ModelsDeps, stop: AbortSignal) {
+/** Undefined: no payments are taken. */
+type Payments = billing.PaymentProcessor | undefined;
+
+async function startApi(
+  installation: Installation,
+  models: ModelsDeps,
+  payments: Payments,
+  stop: AbortSignal,
+) {
   const { ctx, box, config } = installation;
   const { db } = ctx;
   const deps = { db, edge };
@@ -139,7 +148,7 @@ async function startApi(installation: Installation, models: ModelsDeps, stop: Ab
     ctx,
     routes: [
       identityRoutes({ ...deps, terms: models.terms }),
-      billing.billingRoutes({ ...deps, payments: paymentsOf(config) }),
+      billing.billingRoutes({ ...deps, payments }),
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),
       observabilityRoutes(deps),
@@ -176,12 +185,16 @@ function perMinute(requestsMax: number): RatePolicy | undefined {
 }
 
 /** Starts the loops; the returned function stops them and waits until the running passes are over. */
-function startWorker(installation: Installation, models: ModelsDeps): () => Promise<void> {
+function startWorker(
+  installation: Installation,
+  models: ModelsDeps,
+  payments: Payments,
+): () => Promise<void> {
   const { ctx } = installation;
   const stop = new AbortController();
   const loops = [
     runReconciler(ctx, models, stop.signal),
-    runPeriodicJobs(ctx, periodicJobs(installation.config, models), stop.signal),
+    runPeriodicJobs(ctx, periodicJobs(models, payments), stop.signal),
   ];
   return async () => {
     stop.abort();
@@ -189,8 +202,7 @@ function startWorker(installation: Installation, models: ModelsDeps): () => Prom
   };
 }
 
-function periodicJobs(config: Config, models: ModelsDeps): readonly PeriodicJob[] {
-  const payments = paymentsOf(config);
+function periodicJobs(models: ModelsDeps, payments: Payments): readonly PeriodicJob[] {
   const resumePayments: PeriodicJob[] =
     payments === undefined
       ? []
@@ -257,8 +269,12 @@ async function modelsDeps(
   };
 }
 
-function paymentsOf(config: Config) {
-  return config.SLIPWAY_PAYMENTS === "test" ? billing.testPayments() : undefined;
+async function paymentsOf(config: Config): Promise<Payments> {
+  if (config.SLIPWAY_PAYMENTS === "test") return billing.testPayments();
+  const secretKey = config.SLIPWAY_STRIPE_SECRET_KEY;
+  if (secretKey === undefined) return undefined;
+  const { SLIPWAY_STRIPE_WEBHOOK_SECRET: webhookSecret, SLIPWAY_STRIPE_URL: apiUrl } = config;
+  return billing.stripePayments({ secretKey, webhookSecret, apiUrl });
 }
 
 function termsOf(config: Config): Terms | undefined {

@@ -136,6 +136,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getOrCreateStripeCustomer: row("USER", "read", OWNER),
     listStripePaymentMethods: row("USER", "read", OWNER),
     attachStripePaymentMethod: row("USER", "write", OWNER),
+    createStripeSetupIntent: row("USER", "write", OWNER),
     createStripePaymentIntent: row("USER", "write", OWNER),
   }),
   ...rows(PricingService, {

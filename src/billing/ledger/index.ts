@@ -19,4 +19,5 @@ export {
   type PostInput,
   selectTransferIds,
   sumOfKind,
+  sumOfOwner,
 } from "./store.ts";

@@ -153,6 +153,20 @@ export async function sumOfKind(ctx: DbCtx, kind: AccountKind, currency: string)
   return only(rows).total;
 }
 
+/** What one owner's account of a kind sums to; 0 where there is none. */
+export async function sumOfOwner(
+  ctx: DbCtx,
+  input: { readonly ownerId: string; readonly kind: AccountKind; readonly currency: string },
+): Promise<bigint> {
+  const { rows } = await sql<{ total: bigint }>`
+    select coalesce(sum(e.amount), 0)::bigint as total
+    from ledger_account a join ledger_entry e on e.account_id = a.id
+    where a.owner_id = ${input.ownerId} and a.kind = ${input.kind} and a.currency = ${input.currency}`.execute(
+    ctx.db,
+  );
+  return only(rows).total;
+}
+
 export async function selectTransferIds(
   ctx: DbCtx,
   keys: readonly string[],

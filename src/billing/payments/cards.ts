@@ -13,6 +13,11 @@ import {
   upsertCard,
 } from "./store.ts";
 
+interface CardInput {
+  readonly userId: string;
+  readonly cardId: string;
+}
+
 /** The processor's id of the user, made at the first call. Throws USER_NOT_FOUND. */
 export async function customerOf(ctx: DbCtx, processor: PaymentProcessor, userId: string): Promise<string> {
   const known = await selectCustomerId(ctx, userId, processor.name);
@@ -23,16 +28,29 @@ export async function customerOf(ctx: DbCtx, processor: PaymentProcessor, userId
   return (await selectCustomerId(ctx, userId, processor.name)) ?? customerId;
 }
 
+/** The cards at the processor that takes payments now, the default one first. */
 export function listCards(ctx: DbCtx, userId: string): Promise<readonly CardOnFile[]> {
   return selectCards(ctx, userId);
 }
 
-/** Puts a card on file; the first one is the default. Repeated: nothing. Throws PAYMENT_METHOD_UNKNOWN, USER_NOT_FOUND. */
-export async function attachCard(
+/**
+ * What a browser puts a card on file with, bank's confirmation included; the card is on file once the processor tells, or when
+ * it is attached. The same key gives the same setup. Throws USER_NOT_FOUND.
+ */
+export async function createSetupIntent(
   ctx: DbCtx,
   processor: PaymentProcessor,
-  input: { userId: string; cardId: string },
-): Promise<void> {
+  input: { userId: string; key: string },
+): Promise<{ readonly setupIntentId: string; readonly clientSecret: string }> {
+  const customerId = await customerOf(ctx, processor, input.userId);
+  return processor.createSetupIntent(ctx, { key: input.key, customerId });
+}
+
+/**
+ * Puts a card on file; the first one is the default. Repeated: nothing. Throws PAYMENT_METHOD_UNKNOWN, CARD_DECLINED,
+ * USER_NOT_FOUND.
+ */
+export async function attachCard(ctx: DbCtx, processor: PaymentProcessor, input: CardInput): Promise<void> {
   const customerId = await customerOf(ctx, processor, input.userId);
   const card = await processor.attachCard(ctx, { customerId, cardId: input.cardId });
   const key = { userId: input.userId, processor: processor.name, cardId: card.cardId };
@@ -40,23 +58,29 @@ export async function attachCard(
 }
 
 /** Takes a card off the file. Throws PAYMENT_METHOD_UNKNOWN. */
-export async function detachCard(
-  ctx: DbCtx,
-  processor: PaymentProcessor,
-  input: { userId: string; cardId: string },
-): Promise<void> {
+export async function detachCard(ctx: DbCtx, processor: PaymentProcessor, input: CardInput): Promise<void> {
+  await requireOnFile(ctx, input);
   const customerId = await customerOf(ctx, processor, input.userId);
   await processor.detachCard(ctx, { customerId, cardId: input.cardId });
-  if (!(await deleteCard(ctx, { ...input, processor: processor.name }))) throw cardUnknown();
+  await deleteCard(ctx, { ...input, processor: processor.name });
 }
 
 /** Makes a card the one that top-ups use when none is named. Throws PAYMENT_METHOD_UNKNOWN. */
 export async function setDefaultCard(
   ctx: DbCtx,
   processor: PaymentProcessor,
-  input: { userId: string; cardId: string },
+  input: CardInput,
 ): Promise<void> {
+  await requireOnFile(ctx, input);
+  const customerId = await customerOf(ctx, processor, input.userId);
+  await processor.makeDefault(ctx, { customerId, cardId: input.cardId });
   if (!(await makeDefault(ctx, { ...input, processor: processor.name }))) throw cardUnknown();
+}
+
+/** Before the processor is asked: it would take any id, and ids are no secrets. */
+async function requireOnFile(ctx: DbCtx, input: CardInput): Promise<void> {
+  const cards = await selectCards(ctx, input.userId);
+  if (!cards.some((card) => card.cardId === input.cardId)) throw cardUnknown();
 }
 
 /** Valid through the last day of its month. */

@@ -2,13 +2,28 @@ export {
   attachCard,
   cardExpired,
   cardMissing,
+  createSetupIntent,
   customerOf,
   detachCard,
   isExpired,
   listCards,
   setDefaultCard,
 } from "./cards.ts";
-export type { Card, Payment, PaymentOutcome, PaymentProcessor } from "./processor.ts";
+export { accountRestricted, debtOf } from "./debt.ts";
+export { resumePayments } from "./drive-payment.ts";
+export type {
+  Card,
+  PayInput,
+  Payment,
+  PaymentFailure,
+  PaymentOutcome,
+  PaymentProcessor,
+  Refund,
+  RefundInput,
+  RefundOutcome,
+} from "./processor.ts";
+export type { ProcessorEvent, ProcessorNews } from "./processor-news.ts";
 export { type CardOnFile, hasTestMoney } from "./store.ts";
+export { type StripeSettings, stripeMode, stripePayments } from "./stripe/index.ts";
 export { testPayments } from "./test-processor.ts";
-export { currencyMismatch, resumePayments, type TopUp, type TopUpInput, topUp } from "./top-up.ts";
+export { currencyMismatch, type TopUp, type TopUpInput, topUp } from "./top-up.ts";

@@ -1,4 +1,4 @@
-/** Every statement on customers, cards and payments. */
+/** Every statement on customers and cards. */
 import { sql } from "kysely";
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import type { Card } from "./processor.ts";
@@ -6,34 +6,6 @@ import type { Card } from "./processor.ts";
 export interface CardOnFile extends Card {
   /** Top-ups use it when none is named. */
   readonly isDefault: boolean;
-}
-
-export interface Intent {
-  readonly intentId: string;
-  readonly key: string;
-  readonly userId: string;
-  readonly processor: string;
-  readonly customerId: string;
-  readonly cardId: string;
-  readonly amountNanos: bigint;
-  readonly currency: string;
-  readonly state: "pending" | "succeeded" | "failed" | "requires_action";
-  readonly processorId: string | null;
-  readonly failure: string | null;
-}
-
-interface IntentRow {
-  readonly id: string;
-  readonly key: string;
-  readonly user_id: string;
-  readonly processor: string;
-  readonly customer_id: string;
-  readonly card_id: string;
-  readonly amount: bigint;
-  readonly currency: string;
-  readonly state: Intent["state"];
-  readonly processor_id: string | null;
-  readonly failure: string | null;
 }
 
 export async function selectCustomerId(
@@ -59,13 +31,12 @@ export async function insertCustomer(
     on conflict do nothing`.execute(ctx.db);
 }
 
-/** The user's cards, the default one first. */
+/** The user's cards at the processor that takes payments now (its name is the mode), the default one first. */
 export async function selectCards(ctx: DbCtx, userId: string): Promise<readonly CardOnFile[]> {
   const { rows } = await sql<CardOnFile>`
     select card_id as "cardId", brand, last4, exp_month as "expMonth", exp_year as "expYear", is_default as "isDefault"
-    from payment_card where user_id = ${userId} order by is_default desc, attached_at, card_id`.execute(
-    ctx.db,
-  );
+    from payment_card where user_id = ${userId} and processor = (select payments from billing_settings)
+    order by is_default desc, attached_at, card_id`.execute(ctx.db);
   return rows;
 }
 
@@ -120,6 +91,27 @@ export function makeDefault(ctx: DbCtx, key: CardKey): Promise<boolean> {
   });
 }
 
+/** Whose card it is. */
+export async function selectCardOwner(ctx: DbCtx, key: Omit<CardKey, "userId">): Promise<string | undefined> {
+  const { rows } = await sql<{ user_id: string }>`
+    select user_id from payment_card where processor = ${key.processor} and card_id = ${key.cardId}`.execute(
+    ctx.db,
+  );
+  return rows[0]?.user_id;
+}
+
+/** Whose customer record it is. */
+export async function selectCustomerOwner(
+  ctx: DbCtx,
+  key: { readonly processor: string; readonly customerId: string },
+): Promise<string | undefined> {
+  const { rows } = await sql<{ user_id: string }>`
+    select user_id from payment_customer where processor = ${key.processor} and customer_id = ${key.customerId}`.execute(
+    ctx.db,
+  );
+  return rows[0]?.user_id;
+}
+
 /** Removes a card; the oldest of the others takes over as the default. False when the user has no such card. */
 export function deleteCard(ctx: DbCtx, key: CardKey): Promise<boolean> {
   return withTransaction(ctx, async (tx) => {
@@ -138,82 +130,13 @@ export function deleteCard(ctx: DbCtx, key: CardKey): Promise<boolean> {
   });
 }
 
-/** Adds the intent unless its key is known; returns the one that has the key. */
-export async function insertIntent(
-  ctx: DbCtx,
-  intent: Omit<Intent, "state" | "processorId" | "failure">,
-  at: Date,
-): Promise<Intent> {
-  await sql`
-    insert into payment_intent (id, key, user_id, processor, customer_id, card_id, amount, currency, state, created_at, updated_at)
-    values (${intent.intentId}, ${intent.key}, ${intent.userId}, ${intent.processor}, ${intent.customerId}, ${intent.cardId},
-      ${intent.amountNanos}, ${intent.currency}, 'pending', ${at}, ${at})
-    on conflict (key) do nothing`.execute(ctx.db);
-  const { rows } = await sql<IntentRow>`select * from payment_intent where key = ${intent.key}`.execute(
-    ctx.db,
-  );
-  return rows[0] ? intentOf(rows[0]) : { ...intent, state: "pending", processorId: null, failure: null };
-}
-
-/** Locks the intent until the transaction ends. */
-export async function lockIntent(tx: TxCtx, intentId: string): Promise<Intent | undefined> {
-  const { rows } = await sql<IntentRow>`
-    select * from payment_intent where id = ${intentId} for update`.execute(tx.db);
-  return rows[0] && intentOf(rows[0]);
-}
-
-export async function updateIntent(
-  tx: TxCtx,
-  intentId: string,
-  change: {
-    state: Intent["state"];
-    processorId: string;
-    failure: string | null;
-    transferId: bigint | null;
-    at: Date;
-  },
-): Promise<void> {
-  await sql`
-    update payment_intent set state = ${change.state}, processor_id = ${change.processorId}, failure = ${change.failure},
-      transfer_id = ${change.transferId}, updated_at = ${change.at}
-    where id = ${intentId}`.execute(tx.db);
-}
-
-/** Payments whose end was never heard, last touched before `before`, oldest first. */
-export async function selectPendingIntents(
-  ctx: DbCtx,
-  input: { processor: string; before: Date; limit: number },
-): Promise<readonly Intent[]> {
-  const { rows } = await sql<IntentRow>`
-    select * from payment_intent
-    where state = 'pending' and processor = ${input.processor} and updated_at < ${input.before}
-    order by updated_at limit ${input.limit}`.execute(ctx.db);
-  return rows.map(intentOf);
-}
-
 /** True when what the user has may be play money: the installation takes it, or the user once paid with it or was given it. */
 export async function hasTestMoney(ctx: DbCtx, userId: string): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
-    select exists (select from billing_settings where payments = 'test')
+    select exists (select from billing_settings where payments in ('test', 'stripe_test'))
       or exists (select from credit_grant where user_id = ${userId} and test_money)
-      or exists (select from payment_intent where user_id = ${userId} and processor = 'test' and state = 'succeeded') as found`.execute(
+      or exists (select from payment_intent where user_id = ${userId} and processor in ('test', 'stripe_test') and state = 'succeeded') as found`.execute(
     ctx.db,
   );
   return rows[0]?.found ?? false;
-}
-
-function intentOf(row: IntentRow): Intent {
-  return {
-    intentId: row.id,
-    key: row.key,
-    userId: row.user_id,
-    processor: row.processor,
-    customerId: row.customer_id,
-    cardId: row.card_id,
-    amountNanos: row.amount,
-    currency: row.currency,
-    state: row.state,
-    processorId: row.processor_id,
-    failure: row.failure,
-  };
 }

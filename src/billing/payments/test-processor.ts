@@ -4,7 +4,7 @@
  */
 import { sha256 } from "../../base/id.ts";
 import { StatusError } from "../../base/status.ts";
-import type { Card, PaymentOutcome, PaymentProcessor } from "./processor.ts";
+import type { Card, PaymentOutcome, PaymentProcessor, RefundOutcome } from "./processor.ts";
 
 interface TestCard {
   readonly brand: string;
@@ -15,9 +15,17 @@ interface TestCard {
 }
 
 const SUCCEEDED: PaymentOutcome = { state: "succeeded" };
+const SUCCEEDED_REFUND: RefundOutcome = { state: "succeeded" };
 const DECLINED: PaymentOutcome = {
   state: "failed",
+  reason: "CARD_DECLINED",
   why: "The bank declined the payment without a reason. Ask it, or use another card.",
+};
+/** There is no browser that could confirm it here. */
+const CONFIRM: PaymentOutcome = {
+  state: "failed",
+  reason: "CARD_NEEDS_ACTION",
+  why: "The bank wants the cardholder to confirm this payment, which test money can't do. Use another card.",
 };
 const EXP_YEAR = 2099;
 
@@ -33,15 +41,20 @@ const CARDS: Readonly<Record<string, TestCard>> = {
     last4: "9995",
     outcome: {
       state: "failed",
+      reason: "CARD_DECLINED",
       why: "The card's account doesn't have enough money. Use another card or amount.",
     },
   },
   pm_card_chargeDeclinedExpiredCard: {
     brand: "visa",
     last4: "0069",
-    outcome: { state: "failed", why: "The bank says that the card has expired. Use another card." },
+    outcome: {
+      state: "failed",
+      reason: "CARD_DECLINED",
+      why: "The bank says that the card has expired. Use another card.",
+    },
   },
-  pm_card_authenticationRequired: { brand: "visa", last4: "3184", outcome: { state: "requires_action" } },
+  pm_card_authenticationRequired: { brand: "visa", last4: "3184", outcome: CONFIRM },
   // Ours: a card whose date is past, which Stripe's own list lacks.
   pm_card_slipwayExpired: { brand: "visa", last4: "0077", outcome: DECLINED, expYear: 2020 },
 };
@@ -53,11 +66,20 @@ export function testPayments(): PaymentProcessor {
     createCustomer: async (_ctx, { userId }) => ({ customerId: `cus_test_${digest(userId)}` }),
     attachCard: async (_ctx, { cardId }) => described(cardId, cardOf(cardId)),
     detachCard: async () => {},
+    makeDefault: async () => {},
+    createSetupIntent: async (_ctx, { key }) => ({
+      setupIntentId: `seti_test_${digest(key)}`,
+      clientSecret: `seti_test_${digest(key)}_secret_test`,
+    }),
     pay: async (_ctx, { key, cardId }) => ({
       processorId: `pi_test_${digest(key)}`,
       clientSecret: `pi_test_${digest(key)}_secret_test`,
       outcome: cardOf(cardId).outcome,
     }),
+    // Paying again under the key is how a payment is found: it takes nothing twice.
+    findPayment: async () => undefined,
+    refund: async (_ctx, { key }) => ({ processorId: `re_test_${digest(key)}`, outcome: SUCCEEDED_REFUND }),
+    findRefund: async () => undefined,
   };
 }
 

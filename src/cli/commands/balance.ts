@@ -107,6 +107,7 @@ async function topUp(session: Session, amount: Amount, options: TopUpOptions): P
       ["amount", money(wanted)],
       ["status", status],
       ["payment", answer.stripePaymentIntentId],
+      ["next", answer.nextStep],
     ]),
   );
 }

@@ -210,6 +210,53 @@ export declare type AttachStripePaymentMethodResponse = Message<"tensormesh.bill
 export declare const AttachStripePaymentMethodResponseSchema: GenMessage<AttachStripePaymentMethodResponse>;
 
 /**
+ * Who gets a card on file.
+ *
+ * @generated from message tensormesh.billing.v1.CreateStripeSetupIntentRequest
+ */
+export declare type CreateStripeSetupIntentRequest = Message<"tensormesh.billing.v1.CreateStripeSetupIntentRequest"> & {
+  /**
+   * The user; empty for the caller. Administrators may name another user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.CreateStripeSetupIntentRequest.
+ * Use `create(CreateStripeSetupIntentRequestSchema)` to create a new message.
+ */
+export declare const CreateStripeSetupIntentRequestSchema: GenMessage<CreateStripeSetupIntentRequest>;
+
+/**
+ * The setup as the processor knows it.
+ *
+ * @generated from message tensormesh.billing.v1.CreateStripeSetupIntentResponse
+ */
+export declare type CreateStripeSetupIntentResponse = Message<"tensormesh.billing.v1.CreateStripeSetupIntentResponse"> & {
+  /**
+   * The processor's id of the setup.
+   *
+   * @generated from field: string stripe_setup_intent_id = 1;
+   */
+  stripeSetupIntentId: string;
+
+  /**
+   * What the browser needs to confirm the setup. The card is on file soon after.
+   *
+   * @generated from field: string client_secret = 2;
+   */
+  clientSecret: string;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.CreateStripeSetupIntentResponse.
+ * Use `create(CreateStripeSetupIntentResponseSchema)` to create a new message.
+ */
+export declare const CreateStripeSetupIntentResponseSchema: GenMessage<CreateStripeSetupIntentResponse>;
+
+/**
  * How much to take from which card.
  *
  * @generated from message tensormesh.billing.v1.CreateStripePaymentIntentRequest
@@ -264,11 +311,18 @@ export declare type CreateStripePaymentIntentResponse = Message<"tensormesh.bill
   clientSecret: string;
 
   /**
-   * How far it is: SUCCEEDED is already in the balance.
+   * How far it is: SUCCEEDED is already in the balance, REQUIRES_ACTION waits for the cardholder, PENDING for the processor.
    *
    * @generated from field: tensormesh.billing.v1.TransactionStatus status = 1000;
    */
   status: TransactionStatus;
+
+  /**
+   * What the cardholder does next, as a sentence; empty when there is nothing to do.
+   *
+   * @generated from field: string next_step = 1001;
+   */
+  nextStep: string;
 };
 
 /**
@@ -338,6 +392,16 @@ export declare const StripeService: GenService<{
     methodKind: "unary";
     input: typeof AttachStripePaymentMethodRequestSchema;
     output: typeof AttachStripePaymentMethodResponseSchema;
+  },
+  /**
+   * Begins to put a card on file with a browser, which hands the card to the processor and asks its bank for later payments.
+   *
+   * @generated from rpc tensormesh.billing.v1.StripeService.CreateStripeSetupIntent
+   */
+  createStripeSetupIntent: {
+    methodKind: "unary";
+    input: typeof CreateStripeSetupIntentRequestSchema;
+    output: typeof CreateStripeSetupIntentResponseSchema;
   },
   /**
    * Takes money from a card and adds it to the balance once the processor confirms it.

@@ -198,8 +198,8 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       await attachCard(callCtx(deps, context), processorOf(deps), input);
       return create(AttachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
-    async createStripeSetupIntent(request, context) {
-      const userId = await payerOf(deps, context, request.userId);
+    async createStripeSetupIntent(_request, context) {
+      const userId = await payerOf(deps, context);
       const ctx = callCtx(deps, context);
       const key = paymentKey(deps, context) ?? ctx.random.uuid();
       const setup = await createSetupIntent(ctx, processorOf(deps), { userId, key });

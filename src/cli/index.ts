@@ -22,6 +22,7 @@ import { addPreflight } from "./commands/preflight.ts";
 import { addReceipts } from "./commands/receipts.ts";
 import { addSpending } from "./commands/spending.ts";
 import { addTerms } from "./commands/terms.ts";
+import { addTickets } from "./commands/tickets.ts";
 import { addTransactions } from "./commands/transactions.ts";
 import { addUsage } from "./commands/usage.ts";
 import type { CliIo } from "./io.ts";
@@ -43,6 +44,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addSpending(program, io);
   addUsage(program, io);
   addCatalog(program, io);
+  addTickets(program, io);
   addAdmin(program, io);
   tab(program, { completionCommandName: "completion" });
   withUsageErrors(program, io);

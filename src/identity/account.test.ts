@@ -3,24 +3,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sql } from "kysely";
 import type { Cleanup } from "../../test/support/cleanup.ts";
-import { testDatabase } from "../../test/support/postgres.ts";
-import { systemClock } from "../base/clock.ts";
-import { silentLog } from "../base/log.ts";
-import { systemRandom } from "../base/random.ts";
-import { secretBox } from "../base/seal.ts";
-import type { DbCtx } from "../db/db.ts";
-import { createIdempotency } from "../idempotency/index.ts";
+import { type Json, people, restEdge } from "../../test/support/rest-edge.ts";
 import * as edge from "../rpc/index.ts";
 import {
-  authenticate,
   bootstrapAdmin,
-  createAccessToken,
-  createUser,
   findInferenceKey,
   getUser,
   identityRoutes,
   inferenceKeyHash,
-  type Role,
   type Terms,
 } from "./index.ts";
 
@@ -28,65 +18,17 @@ const START = new Date("2026-03-01T10:00:00Z");
 const HOUR_MS = 3_600_000;
 const TERMS: Terms = { version: "2026-01", url: "https://example.com/terms" };
 
-/** Any JSON value, looked into by name or index. */
-interface Json {
-  readonly [name: string]: Json | undefined;
-}
-
-/** A control plane of identity alone, at a time that the test moves; `restart` is an operator's, with other terms. */
+/** A control plane of identity alone; `restart` is an operator's, with other terms. */
 async function setup(t: Cleanup, terms?: Terms) {
-  const { db } = await testDatabase(t);
-  let now = START.getTime();
-  const clock = { ...systemClock, now: () => new Date(now) };
-  const ctx: DbCtx = { db, clock, random: systemRandom, log: silentLog };
-  const idempotency = createIdempotency({ box: secretBox("k".repeat(32)) });
-  const start = (inForce: Terms | undefined) => {
-    const server = edge.createRpcServer({
-      ctx,
-      routes: [identityRoutes({ db, edge, terms: inForce })],
-      authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
-      idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
-      openApi: "{}",
-      version: "test",
-      health: () => ({ ok: true, facts: {} }),
-    });
-    t.after(() => server.close());
-    return server;
+  const { ctx, advance, person } = await people(t, START);
+  const start = (inForce: Terms | undefined) =>
+    restEdge(t, ctx, [identityRoutes({ db: ctx.db, edge, terms: inForce })]);
+  let serving = start(terms);
+  const call: (typeof serving)["call"] = (...args) => serving.call(...args);
+  const restart = (inForce: Terms | undefined) => {
+    serving = start(inForce);
   };
-  let server = start(terms);
-  type Method = "GET" | "POST" | "PUT" | "DELETE";
-  const call = async (
-    who: { token: string },
-    method: Method,
-    path: string,
-    payload?: object,
-    headers?: object,
-  ) => {
-    const answer = await server.app.inject({
-      method,
-      url: path,
-      headers: { authorization: `Bearer ${who.token}`, ...headers },
-      ...(payload && { payload }),
-    });
-    const body: Json = answer.json();
-    return { status: answer.statusCode, body, reason: String(body.details?.[0]?.reason ?? "") };
-  };
-  const person = async (displayName: string, role: Role = "USER") => {
-    const { id } = await createUser(ctx, { displayName, role, email: `${displayName}@example.com` });
-    const { token } = await createAccessToken(ctx, { userId: id, name: "t", scopes: [], expiresAt: null });
-    return { id, token };
-  };
-  return {
-    ctx,
-    call,
-    person,
-    advance: (ms: number) => {
-      now += ms;
-    },
-    restart: (inForce: Terms | undefined) => {
-      server = start(inForce);
-    },
-  };
+  return { ctx, advance, person, call, restart };
 }
 
 test("a profile changes where a field is given, is cleared where it is empty, and stays otherwise", async (t) => {

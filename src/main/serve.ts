@@ -21,6 +21,7 @@ import {
 import { observabilityRoutes, pruneServed } from "../observability/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
+import { supportRoutes } from "../support/index.ts";
 import { authenticatorOf } from "./authenticator.ts";
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
@@ -151,6 +152,7 @@ async function startApi(
       billing.billingRoutes({ ...deps, payments }),
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),
+      supportRoutes(deps),
       observabilityRoutes(deps),
     ],
     authenticate: (call, bearer) => authenticator.authenticate({ ...call, db }, bearer),

@@ -18,6 +18,7 @@ import { PricingService } from "../../gen/tensormesh/billing/v1/pricing_service_
 import { StripeService } from "../../gen/tensormesh/billing/v1/stripe_service_pb.js";
 import { UserBalanceService } from "../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
 import { ModelService } from "../../gen/tensormesh/model/v1/model_service_pb.js";
+import { SupportService } from "../../gen/tensormesh/support/v1/support_service_pb.js";
 import { AdminUserService } from "../../gen/tensormesh/user/v1/admin_user_service_pb.js";
 import { UserService } from "../../gen/tensormesh/user/v1/user_service_pb.js";
 import type { Role } from "../identity/index.ts";
@@ -88,6 +89,15 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     createAccessToken: row("ADMIN", "write", OWNER),
     listAccessTokens: row("ADMIN", "read", over("user_id")),
     revokeAccessToken: row("ADMIN", "write", RESOURCE),
+  }),
+  // Support
+  ...rows(SupportService, {
+    createTicket: row("USER", "write", OWNER),
+    listTickets: row("USER", "read", { kind: "owner", field: "user_id", all: "all_users" }),
+    getTicket: row("USER", "read", RESOURCE),
+    // An administrator writes in their own name, not in the requester's.
+    appendTicketMessage: row("USER", "write", { kind: "resource", asker: "user_id" }),
+    closeTicket: row("USER", "write", { kind: "resource", asker: "user_id" }),
   }),
   // Models
   ...rows(BillingModelService, { deployModel: row("USER", "write", OWNER) }),

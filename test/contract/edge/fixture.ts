@@ -25,6 +25,7 @@ import { PricingService } from "../../../gen/tensormesh/billing/v1/pricing_servi
 import { StripeService } from "../../../gen/tensormesh/billing/v1/stripe_service_pb.js";
 import { UserBalanceService } from "../../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
 import { ModelService } from "../../../gen/tensormesh/model/v1/model_service_pb.js";
+import { SupportService } from "../../../gen/tensormesh/support/v1/support_service_pb.js";
 import { AdminUserService } from "../../../gen/tensormesh/user/v1/admin_user_service_pb.js";
 import { UserService } from "../../../gen/tensormesh/user/v1/user_service_pb.js";
 import { type Clock, systemClock } from "../../../src/base/clock.ts";
@@ -55,6 +56,7 @@ export const SERVICES: readonly DescService[] = [
   PricingService,
   ReceiptService,
   StripeService,
+  SupportService,
   UsageService,
   UserBalanceService,
   UserService,

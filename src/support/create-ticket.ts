@@ -1,0 +1,63 @@
+import { type DbCtx, type TxCtx, withTransaction } from "../db/db.ts";
+import { getUser, type Principal } from "../identity/index.ts";
+import {
+  type Message,
+  OPEN_TICKETS_MAX,
+  type Ticket,
+  type TicketType,
+  type TicketView,
+  tooManyTickets,
+} from "./model.ts";
+import { countOpenTickets, insertMessage, insertTicket } from "./store.ts";
+
+export interface NewTicket {
+  /** Whose it will be. */
+  readonly userId: string;
+  /** Who writes the first message. */
+  readonly principal: Principal;
+  readonly subject: string;
+  readonly type: TicketType;
+  readonly content: string;
+}
+
+/**
+ * Opens a ticket with its first message. Throws USER_NOT_FOUND, TOO_MANY_TICKETS. Several calls at once may pass that bound
+ * by their number: it keeps out heaps, not single tickets.
+ */
+export function createTicket(ctx: DbCtx, input: NewTicket): Promise<TicketView> {
+  return withTransaction(ctx, async (tx) => {
+    const requester = await getUser(tx, input.userId);
+    if ((await countOpenTickets(tx, requester.id)) >= OPEN_TICKETS_MAX) throw tooManyTickets();
+    const message = await newMessage(tx, input.principal, { number: 1, content: input.content });
+    const ticket: Ticket = {
+      id: tx.random.uuid(),
+      userId: requester.id,
+      subject: input.subject.trim(),
+      type: input.type,
+      status: "OPEN",
+      messageCount: 1,
+      createdAt: message.createdAt,
+      updatedAt: message.createdAt,
+    };
+    await insertTicket(tx, ticket);
+    await insertMessage(tx, ticket.id, message);
+    return { ticket, messages: [message] };
+  });
+}
+
+/** A message of the caller's, with name and role as they are now: what a request says of them is not believed. */
+export async function newMessage(
+  tx: TxCtx,
+  principal: Principal,
+  { number, content }: { readonly number: number; readonly content: string },
+): Promise<Message> {
+  const { displayName, firstName, lastName } = await getUser(tx, principal.userId);
+  return {
+    number,
+    userId: principal.userId,
+    userName: displayName || `${firstName} ${lastName}`.trim(),
+    userRole: principal.role,
+    content,
+    createdAt: tx.clock.now(),
+  };
+}

@@ -1,0 +1,7 @@
+export { appendMessage } from "./append-message.ts";
+export { closeTicket } from "./close-ticket.ts";
+export { createTicket, type NewTicket } from "./create-ticket.ts";
+export { getTicket, type TicketInput } from "./get-ticket.ts";
+export { type ListTicketsInput, listTickets } from "./list-tickets.ts";
+export type { Message, Ticket, TicketStatus, TicketType, TicketView } from "./model.ts";
+export { supportRoutes } from "./rpc.ts";

@@ -1,8 +1,9 @@
 /** One answer of a model over the OpenAI surface, as it is streamed. */
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { z } from "zod";
+import { UnreachableError } from "../client/index.ts";
 import type { ChatTarget } from "./chat-target.ts";
-import { GatewayError, NetworkError } from "./failure.ts";
+import { GatewayError } from "./failure.ts";
 import { midStream, refusal } from "./gateway-refusal.ts";
 import type { CliIo } from "./io.ts";
 
@@ -54,7 +55,7 @@ const chunkShape = z.object({
   error: z.object({ message: z.string(), code: z.union([z.string(), z.number()]).nullish() }).optional(),
 });
 
-/** Streams one answer; `onText` gets each piece. Throws GatewayError or NetworkError. */
+/** Streams one answer; `onText` gets each piece. Throws GatewayError or UnreachableError. */
 export async function streamChat(
   io: CliIo,
   target: ChatTarget,
@@ -71,7 +72,7 @@ export async function streamChat(
     return await read(response, onText, restart);
   } catch (error) {
     if (error instanceof GatewayError || stop.aborted) throw error;
-    throw new NetworkError(target.baseUrl, error);
+    throw new UnreachableError(target.baseUrl, error);
   } finally {
     restart.end();
   }

@@ -1,7 +1,8 @@
 /** The gateway's refusals, in OpenAI's envelope, as failures. */
 import { z } from "zod";
 import type { Code } from "../base/status.ts";
-import { type Failure, retryAfterHeader } from "./failure.ts";
+import { retryAfterHeader } from "../client/index.ts";
+import type { Failure } from "./failure.ts";
 
 const errorShape = z.object({
   error: z.object({

@@ -1,6 +1,6 @@
 import type { DescService } from "@bufbuild/protobuf";
-import { type Client, createClient } from "@connectrpc/connect";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Client, createSlipway, keyed } from "../client/index.ts";
 import { EXIT } from "./exit-codes.ts";
 import { failureOf } from "./failure.ts";
 import type { CliIo } from "./io.ts";
@@ -13,7 +13,6 @@ import {
   resolveSettings,
   type Settings,
 } from "./settings.ts";
-import { transportOf } from "./transport.ts";
 
 const TIMEOUT_DEFAULT_S = 60;
 const TIMEOUT_MAX_S = 86_400;
@@ -89,15 +88,21 @@ export function sessionOf(
   settings: Settings,
   progress: Progress,
 ): Session {
-  const timeoutMs = options.timeout * 1_000;
-  const transport = transportOf(io, { apiUrl: settings.apiUrl, token: settings.token, timeoutMs });
+  const slipway = createSlipway({
+    baseUrl: settings.apiUrl,
+    token: settings.token,
+    timeoutMs: options.timeout * 1_000,
+    signal: io.interrupted,
+    fetch: io.fetch,
+    sleep: io.clock.sleep,
+  });
   return {
     io,
     settings,
     output: outputOf(io, options.output),
     progress,
-    client: (service) => createClient(service, transport),
-    keyed: (key = io.random.uuid()) => ({ headers: { "idempotency-key": key } }),
+    client: slipway.client,
+    keyed: (key = io.random.uuid()) => keyed(key),
   };
 }
 

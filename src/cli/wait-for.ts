@@ -1,7 +1,7 @@
-import { Code, ConnectError } from "@connectrpc/connect";
 import { type Model, type ModelEvent, ModelStatus } from "../../gen/tensormesh/model/v1/model_pb.js";
 import { type GetModelResponse, ModelService } from "../../gen/tensormesh/model/v1/model_service_pb.js";
 import { StatusError } from "../base/status.ts";
+import { SlipwayError } from "../client/index.ts";
 import { bytes, duration } from "./human.ts";
 import { present } from "./model-ref.ts";
 import { statusName } from "./model-text.ts";
@@ -78,7 +78,7 @@ async function look(session: Session, modelId: string, goal: Goal): Promise<GetM
   try {
     return await session.client(ModelService).getModel({ modelId });
   } catch (error) {
-    if (goal === "deleted" && error instanceof ConnectError && error.code === Code.NotFound) return undefined;
+    if (goal === "deleted" && error instanceof SlipwayError && error.code === "NOT_FOUND") return undefined;
     throw error;
   }
 }

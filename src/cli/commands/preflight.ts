@@ -12,8 +12,8 @@ import {
   type TimeVerdict,
 } from "../../../gen/slipway/model/v1/preflight_service_pb.js";
 import { CloudProvider } from "../../../gen/tensormesh/common/v1/cloud_provider_pb.js";
+import { codeName } from "../../client/index.ts";
 import { EXIT, exitStatusOf } from "../exit-codes.ts";
-import { codeName } from "../failure.ts";
 import { bytes, duration, money } from "../human.ts";
 import type { CliIo } from "../io.ts";
 import { run, type Session, withCommonOptions } from "../session.ts";

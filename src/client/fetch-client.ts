@@ -1,51 +1,21 @@
-/** The generated clients over the fetch that was handed in, by the Connect protocol. */
-import type { Interceptor, Transport } from "@connectrpc/connect";
+/** One HTTP exchange of the protocol over fetch, which browsers and Node both have. */
 import type { UniversalClientFn } from "@connectrpc/connect/protocol";
-import { createTransport } from "@connectrpc/connect/protocol-connect";
-import { NetworkError } from "./failure.ts";
-import type { CliIo } from "./io.ts";
-import { retried } from "./retry.ts";
+import { UnreachableError } from "./error.ts";
 
-/** Largest answer that is read: a page of a thousand models is far below it. */
-const ANSWER_BYTES_MAX = 64 * 1_024 * 1_024;
-
-export interface TransportOptions {
-  readonly apiUrl: string;
-  readonly token: string;
-  /** Deadline of one call with all its repetitions. */
-  readonly timeoutMs: number;
+export interface FetchClientOptions {
+  readonly fetch: typeof fetch;
+  /** The control plane, for the words of a failure. */
+  readonly where: string;
+  /** Ends every exchange. */
+  readonly signal: AbortSignal;
 }
 
-export function transportOf(io: CliIo, options: TransportOptions): Transport {
-  return createTransport({
-    baseUrl: options.apiUrl,
-    httpClient: httpClient(io, options.apiUrl),
-    useBinaryFormat: false,
-    interceptors: [retried(io.clock, io.interrupted), authenticated(options.token)],
-    // A server that is newer than this program may send fields that it does not know.
-    jsonOptions: { ignoreUnknownFields: true },
-    acceptCompression: [],
-    sendCompression: null,
-    compressMinBytes: 0,
-    readMaxBytes: ANSWER_BYTES_MAX,
-    writeMaxBytes: ANSWER_BYTES_MAX,
-    defaultTimeoutMs: options.timeoutMs,
-  });
-}
-
-function authenticated(token: string): Interceptor {
-  return (next) => (request) => {
-    if (token !== "") request.header.set("authorization", `Bearer ${token}`);
-    return next(request);
-  };
-}
-
-function httpClient(io: CliIo, where: string): UniversalClientFn {
+export function fetchClient({ fetch, where, signal: all }: FetchClientOptions): UniversalClientFn {
   return async (request) => {
     const body = await collected(request.body);
-    const signal = AbortSignal.any([io.interrupted, ...(request.signal ? [request.signal] : [])]);
+    const signal = AbortSignal.any([all, ...(request.signal ? [request.signal] : [])]);
     const response = await guarded(signal, where, () =>
-      io.fetch(request.url, {
+      fetch(request.url, {
         method: request.method,
         headers: request.header,
         ...(body === undefined ? {} : { body }),
@@ -71,13 +41,20 @@ function decoded(headers: Headers): Headers {
   return header;
 }
 
+/** The whole request: browsers can't stream one, and none of ours is large. */
 async function collected(
   body: AsyncIterable<Uint8Array> | undefined,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (body === undefined) return undefined;
   const parts: Uint8Array[] = [];
   for await (const part of body) parts.push(part);
-  return new Uint8Array(Buffer.concat(parts));
+  const whole = new Uint8Array(parts.reduce((bytes, part) => bytes + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 async function* chunks(signal: AbortSignal, where: string, response: Response): AsyncIterable<Uint8Array> {
@@ -100,6 +77,6 @@ async function guarded<T>(signal: AbortSignal, where: string, work: () => Promis
     return await work();
   } catch (error) {
     if (signal.aborted) throw signal.reason;
-    throw new NetworkError(where, error);
+    throw new UnreachableError(where, error);
   }
 }

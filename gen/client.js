@@ -8,6 +8,7 @@ import { BillingTransactionService } from "./tensormesh/billing/v1/billing_trans
 import { CatalogService } from "./slipway/catalog/v1/catalog_service_pb.js";
 import { ModelService } from "./tensormesh/model/v1/model_service_pb.js";
 import { ModelControlService } from "./slipway/model/v1/model_control_service_pb.js";
+import { ObservabilityService } from "./slipway/observability/v1/observability_service_pb.js";
 import { PreflightService } from "./slipway/model/v1/preflight_service_pb.js";
 import { PricingService } from "./tensormesh/billing/v1/pricing_service_pb.js";
 import { ReceiptService } from "./slipway/billing/v1/receipt_service_pb.js";
@@ -23,6 +24,7 @@ export * from "./slipway/common/v1/condition_pb.js";
 export * from "./slipway/identity/v1/admin_identity_service_pb.js";
 export * from "./slipway/model/v1/model_control_service_pb.js";
 export * from "./slipway/model/v1/preflight_service_pb.js";
+export * from "./slipway/observability/v1/observability_service_pb.js";
 export * from "./tensormesh/billing/v1/admin_billing_service_pb.js";
 export * from "./tensormesh/billing/v1/billing_model_service_pb.js";
 export * from "./tensormesh/billing/v1/billing_transaction_service_pb.js";
@@ -47,6 +49,7 @@ export const services = {
   catalog: CatalogService,
   model: ModelService,
   modelControl: ModelControlService,
+  observability: ObservabilityService,
   preflight: PreflightService,
   pricing: PricingService,
   receipt: ReceiptService,

@@ -110,14 +110,15 @@ test("a refusal is a SlipwayError with code, reason, every violation, facts, whe
 
 test("reads are repeated, also those that are POSTs; changes only with an Idempotency-Key, and always the same one", async (t) => {
   const [read, postedRead, bare, withKey] = [failing(2), failing(1), failing(1), failing(2)];
-  const { slipway, slept } = await slipwayOf(t, (router) => {
+  const routes = (router: ConnectRouter) => {
     router.service(UserBalanceService, { getUserBalance: read.answer });
     router.service(AdminBillingService, {
       getUsersSpendingSummary: postedRead.answer,
       addUserBalance: bare.answer,
     });
     router.service(BillingModelService, { deployModel: withKey.answer });
-  });
+  };
+  const { slipway, slept } = await slipwayOf(t, routes, { token: ADMIN_TOKEN });
   await slipway.userBalance.getUserBalance({});
   assert.deepEqual(slept, [500, 1_000]);
   await slipway.adminBilling.getUsersSpendingSummary({

@@ -13,6 +13,7 @@ import { PreflightService } from "./slipway/model/v1/preflight_service_pb.js";
 import { PricingService } from "./tensormesh/billing/v1/pricing_service_pb.js";
 import { ReceiptService } from "./slipway/billing/v1/receipt_service_pb.js";
 import { StripeService } from "./tensormesh/billing/v1/stripe_service_pb.js";
+import { SupportService } from "./tensormesh/support/v1/support_service_pb.js";
 import { UsageService } from "./slipway/billing/v1/usage_service_pb.js";
 import { UserService } from "./tensormesh/user/v1/user_service_pb.js";
 import { UserBalanceService } from "./tensormesh/billing/v1/user_balance_service_pb.js";
@@ -35,6 +36,7 @@ export * from "./tensormesh/common/v1/cloud_provider_pb.js";
 export * from "./tensormesh/common/v1/gpu_type_pb.js";
 export * from "./tensormesh/model/v1/model_pb.js";
 export * from "./tensormesh/model/v1/model_service_pb.js";
+export * from "./tensormesh/support/v1/support_service_pb.js";
 export * from "./tensormesh/user/v1/admin_user_service_pb.js";
 export * from "./tensormesh/user/v1/user_pb.js";
 export * from "./tensormesh/user/v1/user_service_pb.js";
@@ -54,6 +56,7 @@ export const services = {
   pricing: PricingService,
   receipt: ReceiptService,
   stripe: StripeService,
+  support: SupportService,
   usage: UsageService,
   user: UserService,
   userBalance: UserBalanceService,

@@ -33,6 +33,7 @@ import { type Machines, machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { OPENAPI } from "./paths.ts";
 import type { RoleName } from "./roles.ts";
+import { addStripeWebhook } from "./stripe-webhook.ts";
 import { VERSION } from "./version.ts";
 
 export interface Serving {
@@ -163,6 +164,7 @@ async function startApi(
     version: VERSION,
     health: watchDatabase(ctx, stop),
   });
+  addStripeWebhook(rpc.app, ctx, payments);
   const grpcPort = config.SLIPWAY_GRPC_PORT;
   const { port } = await rpc.listen({
     host: config.SLIPWAY_BIND,
@@ -213,6 +215,11 @@ function periodicJobs(models: ModelsDeps, payments: Payments): readonly Periodic
             name: "resume-payments",
             everyMs: MINUTE_MS,
             run: async (ctx) => void (await billing.resumePayments(ctx, payments, { now: ctx.clock.now() })),
+          },
+          {
+            name: "poll-payment-events",
+            everyMs: MINUTE_MS,
+            run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),
           },
         ];
   return [

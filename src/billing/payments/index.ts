@@ -11,6 +11,8 @@ export {
 } from "./cards.ts";
 export { accountRestricted, debtOf } from "./debt.ts";
 export { resumePayments } from "./drive-payment.ts";
+export { hearEvent } from "./hear-event.ts";
+export { pollEvents } from "./poll-events.ts";
 export type {
   Card,
   PayInput,

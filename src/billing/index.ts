@@ -31,6 +31,7 @@ export {
   attachCard,
   type Card,
   type CardOnFile,
+  customerIdsOf,
   detachCard,
   hearEvent,
   listCards,

@@ -24,8 +24,10 @@ import {
   AttachStripePaymentMethodResponseSchema,
   CreateStripePaymentIntentResponseSchema,
   CreateStripeSetupIntentResponseSchema,
+  DetachStripePaymentMethodResponseSchema,
   GetOrCreateStripeCustomerResponseSchema,
   ListStripePaymentMethodsResponseSchema,
+  SetDefaultStripePaymentMethodResponseSchema,
   StripeService,
 } from "../../gen/tensormesh/billing/v1/stripe_service_pb.js";
 import {
@@ -58,8 +60,10 @@ import {
   attachCard,
   createSetupIntent,
   customerOf,
+  detachCard,
   listCards,
   type PaymentProcessor,
+  setDefaultCard,
   topUp,
 } from "./payments/index.ts";
 import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
@@ -193,10 +197,20 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       });
     },
     async attachStripePaymentMethod(request, context) {
-      const userId = await payerOf(deps, context);
-      const input = { userId, cardId: request.stripePaymentMethodId };
-      await attachCard(callCtx(deps, context), processorOf(deps), input);
+      await attachCard(callCtx(deps, context), processorOf(deps), await cardInput(deps, request, context));
       return create(AttachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
+    },
+    async detachStripePaymentMethod(request, context) {
+      await detachCard(callCtx(deps, context), processorOf(deps), await cardInput(deps, request, context));
+      return create(DetachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
+    },
+    async setDefaultStripePaymentMethod(request, context) {
+      await setDefaultCard(
+        callCtx(deps, context),
+        processorOf(deps),
+        await cardInput(deps, request, context),
+      );
+      return create(SetDefaultStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
     async createStripeSetupIntent(_request, context) {
       const userId = await payerOf(deps, context);
@@ -224,6 +238,14 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       });
     },
   };
+}
+
+async function cardInput(
+  deps: BillingRoutesDeps,
+  request: { readonly stripePaymentMethodId: string },
+  context: HandlerContext,
+) {
+  return { userId: await payerOf(deps, context), cardId: request.stripePaymentMethodId };
 }
 
 /** A call that crashed after the processor took the money is driven again under the same key, so the payment must have it. */

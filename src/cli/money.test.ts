@@ -265,7 +265,8 @@ test("usage is shown by model with the total of all, and by day, for the days th
   }
 });
 
-test("cards are listed and attached, and a top-up never prints what confirms it", async (t) => {
+test("cards are listed, attached, chosen and removed, and a top-up never prints what confirms it", async (t) => {
+  const changed: string[] = [];
   const { slipway, asked } = await setup(t, (router, calls) =>
     router.service(StripeService, {
       listStripePaymentMethods: () => ({
@@ -284,6 +285,14 @@ test("cards are listed and attached, and a top-up never prints what confirms it"
         calls.push(request.stripePaymentMethodId);
         return {};
       },
+      setDefaultStripePaymentMethod: (request) => {
+        changed.push(`default ${request.stripePaymentMethodId}`);
+        return {};
+      },
+      detachStripePaymentMethod: (request) => {
+        changed.push(`detach ${request.stripePaymentMethodId}`);
+        return {};
+      },
       createStripePaymentIntent: (request) => {
         calls.push(request);
         return {
@@ -296,6 +305,9 @@ test("cards are listed and attached, and a top-up never prints what confirms it"
   );
   assert.match((await slipway.run(["cards", "list"])).stdout, /visa +…4242 +04\/2030 +default +pm_1/);
   assert.equal((await slipway.run(["cards", "add", "pm_card_visa"])).status, 0);
+  assert.equal((await slipway.run(["cards", "default", "pm_2"])).status, 0);
+  assert.equal((await slipway.run(["cards", "remove", "pm_1"])).stdout, "The card is removed.\n");
+  assert.deepEqual(changed, ["default pm_2", "detach pm_1"]);
   const topUp = await slipway.run(["topup", "25.50"]);
   assert.match(topUp.stdout, /status +SUCCEEDED/);
   const json = await slipway.run(["topup", "25.50", "--output", "json"]);

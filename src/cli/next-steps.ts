@@ -22,6 +22,8 @@ const BY_REASON: Readonly<Record<string, string>> = {
   BALANCE_TOO_LOW: "Top up with `slipway topup <amount>`, or ask an administrator for credit.",
   CARD_MISSING: "Add a card with `slipway cards add <payment method>`.",
   CARD_EXPIRED: "Add another card with `slipway cards add <payment method>`.",
+  PAYMENT_METHOD_UNKNOWN:
+    "`slipway cards list` shows the cards on file; `slipway cards add` puts another one there.",
   CARD_DECLINED: "Try another card: `slipway cards add <payment method>`.",
   PRICE_MISSING: "An administrator sets a price with `slipway admin prices gpu set`.",
   USER_NOT_FOUND: "`slipway admin users list` shows all users.",

@@ -31,7 +31,7 @@ export function roleFromWire(role: UserRole): Role {
 }
 
 /** Fields that stay empty are facts that nobody keeps here (pictures, surveys) or that are never shown twice (keys). */
-export function userToWire(user: User): WireUser {
+export function userToWire(user: User, stripeCusId = ""): WireUser {
   return create(UserSchema, {
     id: user.id,
     firstName: user.firstName,
@@ -40,6 +40,7 @@ export function userToWire(user: User): WireUser {
     userEmail: user.email,
     authProvider: user.issuer === LOCAL_ISSUER ? AuthProvider.LOCAL : AuthProvider.OIDC,
     authProviderId: user.subject,
+    stripeCusId,
     company: user.company,
     userRole: ROLE_TO_WIRE[user.role],
     createdAt: timestampFromDate(user.createdAt),

@@ -16,6 +16,7 @@ import {
   ChangeUserRoleResponseSchema,
   ListUsersResponseSchema,
 } from "../../gen/tensormesh/user/v1/admin_user_service_pb.js";
+import type { User as WireUser } from "../../gen/tensormesh/user/v1/user_pb.js";
 import {
   AcceptTosResponseSchema,
   CreateUserApiKeyResponseSchema,
@@ -28,6 +29,7 @@ import {
   UserService,
 } from "../../gen/tensormesh/user/v1/user_service_pb.js";
 import { parsePage } from "../base/page.ts";
+import type { DbCtx } from "../db/db.ts";
 import { acceptTos } from "./accept-tos.ts";
 import { requireAbilityRightsOver, requireAppointment, requireTokenRightsOver } from "./access.ts";
 import { changeRole, setUserDisabled } from "./change-role.ts";
@@ -48,6 +50,7 @@ import { getUser, getUserProfile } from "./find-user.ts";
 import { listAccessTokens, tokenQuery } from "./list-access-tokens.ts";
 import { listApiKeys } from "./list-api-keys.ts";
 import { listUsers } from "./list-users.ts";
+import type { User } from "./model.ts";
 import { getAccessToken, revokeAccessToken } from "./revoke-access-token.ts";
 import { rotateApiKey } from "./rotate-api-key.ts";
 import { requireTerms, type Terms } from "./terms.ts";
@@ -56,6 +59,8 @@ import { updateProfile } from "./update-profile.ts";
 export interface IdentityRoutesDeps extends RoutesDeps {
   /** What users accept before they make keys; undefined where the operator configured no terms. */
   readonly terms?: Terms | undefined;
+  /** What the payment processor calls these users, of those whom it knows. Identity knows no money, profiles show it. */
+  readonly customerIds?: (ctx: DbCtx, userIds: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
 
 /** Registers UserService, AdminUserService and AdminIdentityService. */
@@ -70,13 +75,16 @@ export function identityRoutes(deps: IdentityRoutesDeps): (router: ConnectRouter
 function userService(deps: IdentityRoutesDeps): ServiceImpl<typeof UserService> {
   return {
     async getAuthProfile(_request, context) {
-      const user = await getUser(callCtx(deps, context), deps.edge.principalOf(context).userId);
+      const ctx = callCtx(deps, context);
+      const user = await getUser(ctx, deps.edge.principalOf(context).userId);
       const terms = termsToWire(deps.terms, user);
-      return create(GetAuthProfileResponseSchema, { user: userToWire(user), ...(terms && { terms }) });
+      const wire = await userOf(deps, ctx, user);
+      return create(GetAuthProfileResponseSchema, { user: wire, ...(terms && { terms }) });
     },
     async getUserProfile(request, context) {
-      const user = await getUserProfile(callCtx(deps, context), deps.edge.principalOf(context), request);
-      return create(GetUserProfileResponseSchema, { user: userToWire(user) });
+      const ctx = callCtx(deps, context);
+      const user = await getUserProfile(ctx, deps.edge.principalOf(context), request);
+      return create(GetUserProfileResponseSchema, { user: await userOf(deps, ctx, user) });
     },
     async updateUserProfile(request, context) {
       const { firstName, lastName, displayName, company } = request;
@@ -89,8 +97,9 @@ function userService(deps: IdentityRoutesDeps): ServiceImpl<typeof UserService> 
     async acceptTos(request, context) {
       const userId = deps.edge.ownerOf(context);
       const acceptance = { userId, terms: deps.terms, version: request.version };
-      const user = await acceptTos(callCtx(deps, context), acceptance);
-      return create(AcceptTosResponseSchema, { user: userToWire(user) });
+      const ctx = callCtx(deps, context);
+      const user = await userOf(deps, ctx, await acceptTos(ctx, acceptance));
+      return create(AcceptTosResponseSchema, { user });
     },
     createUserApiKey(request, context) {
       const input = {
@@ -131,23 +140,25 @@ function userService(deps: IdentityRoutesDeps): ServiceImpl<typeof UserService> 
   };
 }
 
-function adminUserService(deps: RoutesDeps): ServiceImpl<typeof AdminUserService> {
+function adminUserService(deps: IdentityRoutesDeps): ServiceImpl<typeof AdminUserService> {
   return {
     async listUsers(request, context) {
-      const page = await listUsers(callCtx(deps, context), request);
-      return create(ListUsersResponseSchema, { ...page, users: page.users.map(userToWire) });
+      const ctx = callCtx(deps, context);
+      const page = await listUsers(ctx, request);
+      return create(ListUsersResponseSchema, { ...page, users: await usersOf(deps, ctx, page.users) });
     },
     async changeUserRole(request, context) {
-      const user = await changeRole(callCtx(deps, context), {
+      const ctx = callCtx(deps, context);
+      const user = await changeRole(ctx, {
         userId: request.targetUserId.toLowerCase(),
         role: roleFromWire(request.targetUserRole),
       });
-      return create(ChangeUserRoleResponseSchema, { user: userToWire(user) });
+      return create(ChangeUserRoleResponseSchema, { user: await userOf(deps, ctx, user) });
     },
   };
 }
 
-function adminIdentityService(deps: RoutesDeps): ServiceImpl<typeof AdminIdentityService> {
+function adminIdentityService(deps: IdentityRoutesDeps): ServiceImpl<typeof AdminIdentityService> {
   return {
     createUser(request, context) {
       const role = roleFromWire(request.userRole);
@@ -199,7 +210,7 @@ function adminIdentityService(deps: RoutesDeps): ServiceImpl<typeof AdminIdentit
 }
 
 async function setDisabled(
-  deps: RoutesDeps,
+  deps: IdentityRoutesDeps,
   context: HandlerContext,
   targetUserId: string,
   disabled: boolean,
@@ -207,5 +218,18 @@ async function setDisabled(
   const ctx = callCtx(deps, context);
   const target = await getUser(ctx, targetUserId.toLowerCase());
   requireAbilityRightsOver(deps.edge.principalOf(context), target);
-  return userToWire(await setUserDisabled(ctx, { userId: target.id, disabled }));
+  return userOf(deps, ctx, await setUserDisabled(ctx, { userId: target.id, disabled }));
+}
+
+async function userOf(deps: IdentityRoutesDeps, ctx: DbCtx, user: User): Promise<WireUser> {
+  const ids = await deps.customerIds?.(ctx, [user.id]);
+  return userToWire(user, ids?.get(user.id));
+}
+
+async function usersOf(deps: IdentityRoutesDeps, ctx: DbCtx, users: readonly User[]): Promise<WireUser[]> {
+  const ids = await deps.customerIds?.(
+    ctx,
+    users.map(({ id }) => id),
+  );
+  return users.map((user) => userToWire(user, ids?.get(user.id)));
 }

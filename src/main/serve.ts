@@ -149,7 +149,7 @@ async function startApi(
   const rpc = edge.createRpcServer({
     ctx,
     routes: [
-      identityRoutes({ ...deps, terms: models.terms }),
+      identityRoutes({ ...deps, terms: models.terms, customerIds: billing.customerIdsOf }),
       billing.billingRoutes({ ...deps, payments }),
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),

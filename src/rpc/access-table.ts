@@ -146,6 +146,8 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getOrCreateStripeCustomer: row("USER", "read", OWNER),
     listStripePaymentMethods: row("USER", "read", OWNER),
     attachStripePaymentMethod: row("USER", "write", OWNER),
+    detachStripePaymentMethod: row("USER", "write", OWNER),
+    setDefaultStripePaymentMethod: row("USER", "write", OWNER),
     createStripeSetupIntent: row("USER", "write", OWNER),
     createStripePaymentIntent: row("USER", "write", OWNER),
   }),

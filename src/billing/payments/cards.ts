@@ -10,6 +10,7 @@ import {
   makeDefault,
   selectCards,
   selectCustomerId,
+  selectCustomerIds,
   upsertCard,
 } from "./store.ts";
 
@@ -26,6 +27,11 @@ export async function customerOf(ctx: DbCtx, processor: PaymentProcessor, userId
   const { customerId } = await processor.createCustomer(ctx, { userId });
   await insertCustomer(ctx, { userId, processor: processor.name, customerId, at: ctx.clock.now() });
   return (await selectCustomerId(ctx, userId, processor.name)) ?? customerId;
+}
+
+/** What the processor calls these users, of those whom it knows. */
+export function customerIdsOf(ctx: DbCtx, userIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  return selectCustomerIds(ctx, userIds);
 }
 
 /** The cards at the processor that takes payments now, the default one first. */

@@ -3,6 +3,7 @@ export {
   cardExpired,
   cardMissing,
   createSetupIntent,
+  customerIdsOf,
   customerOf,
   detachCard,
   isExpired,

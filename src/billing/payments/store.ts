@@ -20,6 +20,19 @@ export async function selectCustomerId(
   return rows[0]?.customer_id;
 }
 
+/** Of those users who have one, their id at the processor that takes payments now. */
+export async function selectCustomerIds(
+  ctx: DbCtx,
+  userIds: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await sql<{ user_id: string; customer_id: string }>`
+    select user_id, customer_id from payment_customer
+    where user_id = any(${[...userIds]}::uuid[]) and processor = (select payments from billing_settings)`.execute(
+    ctx.db,
+  );
+  return new Map(rows.map((row) => [row.user_id, row.customer_id]));
+}
+
 /** Keeps the first of two that were made at once. */
 export async function insertCustomer(
   ctx: DbCtx,

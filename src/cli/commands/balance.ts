@@ -3,7 +3,9 @@ import { TransactionStatus } from "../../../gen/tensormesh/billing/v1/billing_tr
 import {
   AttachStripePaymentMethodResponseSchema,
   CreateStripePaymentIntentResponseSchema,
+  DetachStripePaymentMethodResponseSchema,
   ListStripePaymentMethodsResponseSchema,
+  SetDefaultStripePaymentMethodResponseSchema,
   StripeService,
 } from "../../../gen/tensormesh/billing/v1/stripe_service_pb.js";
 import {
@@ -50,6 +52,12 @@ export function addBalance(program: Command, io: CliIo): void {
         );
       }),
     );
+  withCommonOptions(cards.command("default").description("let top-ups use this card when none is named"))
+    .argument("<payment-method>", "id of the card, as `cards list` shows it")
+    .action((id: string, options: CommonOptions) => run(io, options, (session) => makeDefault(session, id)));
+  withCommonOptions(cards.command("remove").description("take a card off the file"))
+    .argument("<payment-method>", "id of the card, as `cards list` shows it")
+    .action((id: string, options: CommonOptions) => run(io, options, (session) => removeCard(session, id)));
   withCommonOptions(program.command("topup").description("take money from a card and add it to the balance"))
     .argument("<amount>", "such as 25 or 25.50", parseAmount)
     .option("--card <payment-method>", "another card than the default one")
@@ -93,6 +101,18 @@ async function listCards(session: Session): Promise<void> {
       ? "There are no cards. Add one: slipway cards add <payment method>\n"
       : table(columns, rows),
   );
+}
+
+async function makeDefault(session: Session, stripePaymentMethodId: string): Promise<void> {
+  const client = session.client(StripeService);
+  const answer = await client.setDefaultStripePaymentMethod({ stripePaymentMethodId }, session.keyed());
+  const text = () => "Top-ups use this card when none is named.\n";
+  session.output.message(SetDefaultStripePaymentMethodResponseSchema, answer, text);
+}
+
+async function removeCard(session: Session, stripePaymentMethodId: string): Promise<void> {
+  const answer = await session.client(StripeService).detachStripePaymentMethod({ stripePaymentMethodId });
+  session.output.message(DetachStripePaymentMethodResponseSchema, answer, () => "The card is removed.\n");
 }
 
 async function topUp(session: Session, amount: Amount, options: TopUpOptions): Promise<void> {

@@ -210,6 +210,100 @@ export declare type AttachStripePaymentMethodResponse = Message<"tensormesh.bill
 export declare const AttachStripePaymentMethodResponseSchema: GenMessage<AttachStripePaymentMethodResponse>;
 
 /**
+ * Which card goes.
+ *
+ * @generated from message tensormesh.billing.v1.DetachStripePaymentMethodRequest
+ */
+export declare type DetachStripePaymentMethodRequest = Message<"tensormesh.billing.v1.DetachStripePaymentMethodRequest"> & {
+  /**
+   * The user; empty for the caller. Administrators may name another user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The processor's id of the card.
+   *
+   * @generated from field: string stripe_payment_method_id = 2;
+   */
+  stripePaymentMethodId: string;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.DetachStripePaymentMethodRequest.
+ * Use `create(DetachStripePaymentMethodRequestSchema)` to create a new message.
+ */
+export declare const DetachStripePaymentMethodRequestSchema: GenMessage<DetachStripePaymentMethodRequest>;
+
+/**
+ * The card is off the file.
+ *
+ * @generated from message tensormesh.billing.v1.DetachStripePaymentMethodResponse
+ */
+export declare type DetachStripePaymentMethodResponse = Message<"tensormesh.billing.v1.DetachStripePaymentMethodResponse"> & {
+  /**
+   * Always present, always empty.
+   *
+   * @generated from field: google.protobuf.Empty empty = 1;
+   */
+  empty?: Empty | undefined;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.DetachStripePaymentMethodResponse.
+ * Use `create(DetachStripePaymentMethodResponseSchema)` to create a new message.
+ */
+export declare const DetachStripePaymentMethodResponseSchema: GenMessage<DetachStripePaymentMethodResponse>;
+
+/**
+ * Which card comes first.
+ *
+ * @generated from message tensormesh.billing.v1.SetDefaultStripePaymentMethodRequest
+ */
+export declare type SetDefaultStripePaymentMethodRequest = Message<"tensormesh.billing.v1.SetDefaultStripePaymentMethodRequest"> & {
+  /**
+   * The user; empty for the caller. Administrators may name another user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The processor's id of the card.
+   *
+   * @generated from field: string stripe_payment_method_id = 2;
+   */
+  stripePaymentMethodId: string;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.SetDefaultStripePaymentMethodRequest.
+ * Use `create(SetDefaultStripePaymentMethodRequestSchema)` to create a new message.
+ */
+export declare const SetDefaultStripePaymentMethodRequestSchema: GenMessage<SetDefaultStripePaymentMethodRequest>;
+
+/**
+ * The card is the default.
+ *
+ * @generated from message tensormesh.billing.v1.SetDefaultStripePaymentMethodResponse
+ */
+export declare type SetDefaultStripePaymentMethodResponse = Message<"tensormesh.billing.v1.SetDefaultStripePaymentMethodResponse"> & {
+  /**
+   * Always present, always empty.
+   *
+   * @generated from field: google.protobuf.Empty empty = 1;
+   */
+  empty?: Empty | undefined;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.SetDefaultStripePaymentMethodResponse.
+ * Use `create(SetDefaultStripePaymentMethodResponseSchema)` to create a new message.
+ */
+export declare const SetDefaultStripePaymentMethodResponseSchema: GenMessage<SetDefaultStripePaymentMethodResponse>;
+
+/**
  * Who gets a card on file.
  *
  * @generated from message tensormesh.billing.v1.CreateStripeSetupIntentRequest
@@ -392,6 +486,26 @@ export declare const StripeService: GenService<{
     methodKind: "unary";
     input: typeof AttachStripePaymentMethodRequestSchema;
     output: typeof AttachStripePaymentMethodResponseSchema;
+  },
+  /**
+   * Takes a card off the file. Where it was the default, the oldest of the others is from then on.
+   *
+   * @generated from rpc tensormesh.billing.v1.StripeService.DetachStripePaymentMethod
+   */
+  detachStripePaymentMethod: {
+    methodKind: "unary";
+    input: typeof DetachStripePaymentMethodRequestSchema;
+    output: typeof DetachStripePaymentMethodResponseSchema;
+  },
+  /**
+   * Makes a card the one that top-ups use when none is named.
+   *
+   * @generated from rpc tensormesh.billing.v1.StripeService.SetDefaultStripePaymentMethod
+   */
+  setDefaultStripePaymentMethod: {
+    methodKind: "unary";
+    input: typeof SetDefaultStripePaymentMethodRequestSchema;
+    output: typeof SetDefaultStripePaymentMethodResponseSchema;
   },
   /**
    * Begins to put a card on file with a browser, which hands the card to the processor and asks its bank for later payments.

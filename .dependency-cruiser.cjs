@@ -1,6 +1,6 @@
 // Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
 const domains =
-  "identity|oidc|idempotency|rate-limit|billing|models|catalog|support|weights|gateway|jobs|observability|client";
+  "audit|identity|oidc|idempotency|rate-limit|billing|models|catalog|support|weights|gateway|jobs|observability|client";
 
 /** A folder of src and the folders of src that it may import, besides itself. */
 const allowed = {
@@ -11,16 +11,17 @@ const allowed = {
   weights: ["base", "engines"],
   providers: ["base", "engines"],
   "llama-server": ["base", "engines"],
-  identity: ["base", "db"],
+  identity: ["base", "db", "audit"],
   oidc: ["base", "db", "identity"],
+  audit: ["base", "db"],
   idempotency: ["base", "db"],
   "rate-limit": ["base", "db"],
-  billing: ["base", "db", "jobs", "identity", "engines"],
+  billing: ["base", "db", "jobs", "audit", "identity", "engines"],
   models: ["base", "db", "jobs", "identity", "billing", "engines", "providers", "weights"],
-  catalog: ["base", "db", "identity", "billing", "models"],
+  catalog: ["base", "db", "audit", "identity", "billing", "models"],
   observability: ["base", "db", "identity", "models"],
   support: ["base", "db", "identity"],
-  rpc: ["base", "identity"],
+  rpc: ["base", "audit", "identity"],
   gateway: ["base", "identity", "billing", "models", "catalog", "engines"],
   client: ["base"],
   cli: ["base", "client"],

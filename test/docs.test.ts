@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { ConditionReason } from "../gen/slipway/common/v1/condition_pb.js";
+import { ACTIONS } from "../src/audit/index.ts";
 import { systemClock } from "../src/base/clock.ts";
 import { systemRandom } from "../src/base/random.ts";
 import { REASONS, StatusError } from "../src/base/status.ts";
@@ -36,6 +37,12 @@ test("every reason of an error has its row with the way out", () => {
       `${reason} has an empty cell`,
     );
   }
+});
+
+test("every action of the audit log is told to operators in its own words", () => {
+  const guide = section(read("docs/guides/operators.md"), "## Audit log");
+  for (const [action, sentence] of Object.entries(ACTIONS))
+    assert.deepEqual(rowOf(guide, action)[1], sentence);
 });
 
 test("the guide's table of the gateway's errors is the gateway's own", () => {

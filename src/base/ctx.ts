@@ -1,3 +1,4 @@
+import type { Caller } from "./caller.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
 import type { Random } from "./random.ts";
@@ -9,4 +10,6 @@ export interface BaseCtx {
   readonly log: Log;
   /** Ends the work when its caller is gone or its deadline passes. */
   readonly signal?: AbortSignal;
+  /** Who asked; absent for what the installation does by itself. */
+  readonly caller?: Caller;
 }

@@ -1,5 +1,6 @@
 import { sql } from "kysely";
-import type { Money } from "../base/money.ts";
+import { recordAudit } from "../audit/index.ts";
+import { formatMoney, type Money } from "../base/money.ts";
 import { type DbCtx, withTransaction } from "../db/db.ts";
 import { getUser } from "../identity/index.ts";
 import { postTransfer } from "./ledger/index.ts";
@@ -38,6 +39,12 @@ export function grantCredit(ctx: DbCtx, input: CreditInput): Promise<{ readonly 
         insert into credit_grant (id, key, user_id, operator_id, reason, test_money, transfer_id, created_at)
         values (${tx.random.uuid()}, ${input.key}, ${input.userId}, ${input.operatorId}, ${input.reason}, ${isPlayMoney(payments)}, ${transferId},
           ${tx.clock.now()})`.execute(tx.db);
+      await recordAudit(tx, {
+        action: "credit.granted",
+        subjectId: input.userId,
+        resource: `transaction:${transferId}`,
+        details: { amount: formatMoney(input.amount) },
+      });
     }
     return { transferId };
   });

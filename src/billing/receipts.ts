@@ -15,7 +15,7 @@ import {
 /** The receipt of a request or a window. Another's is RECEIPT_NOT_FOUND, as a missing one, to all but administrators. */
 export async function getReceipt(ctx: DbCtx, principal: Principal, receiptId: string): Promise<Receipt> {
   const receipt = (await selectTokenReceipt(ctx, receiptId)) ?? (await selectGpuReceipt(ctx, receiptId));
-  if (receipt && mayReach(principal, receipt.userId)) return receipt;
+  if (receipt && mayReach(ctx, principal, receipt.userId)) return receipt;
   throw new StatusError({
     code: "NOT_FOUND",
     reason: "RECEIPT_NOT_FOUND",

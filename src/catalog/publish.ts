@@ -1,3 +1,4 @@
+import { recordAudit } from "../audit/index.ts";
 import { invalidArgument, StatusError } from "../base/status.ts";
 import { setTokenPrice, tokenPrice } from "../billing/index.ts";
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../db/db.ts";
@@ -40,6 +41,12 @@ export async function publish(ctx: DbCtx, input: PublishInput): Promise<Publishe
     if (done.isNew)
       await noteModelEvent(tx, { modelId: model.modelId, event: published(input.servedName, byAgreement) });
     await notify(tx, ROUTES_CHANNEL, `model:${model.modelId}`);
+    await recordAudit(tx, {
+      action: "catalog.published",
+      subjectId: model.userId,
+      resource: `model:${model.modelId}`,
+      details: { servedName: input.servedName },
+    });
     return { ...done.entry, price };
   });
 }

@@ -1,3 +1,4 @@
+import { recordAudit } from "../audit/index.ts";
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, withTransaction } from "../db/db.ts";
 import { findModel, noteModelEvent, ROUTES_CHANNEL } from "../models/index.ts";
@@ -10,11 +11,18 @@ export async function unpublish(ctx: DbCtx, input: { readonly servedName: string
     if (!entry) throw notInCatalog(input.servedName);
     const { modelId, servedName } = entry;
     // The deployment may be gone since; then nobody is left to be told.
-    if (await findModel(tx, modelId)) {
+    const model = await findModel(tx, modelId);
+    if (model) {
       const event = { type: "UPDATED" as const, log: `Taken out of the catalogue as ${servedName}.` };
       await noteModelEvent(tx, { modelId, event });
     }
     await notify(tx, ROUTES_CHANNEL, `model:${modelId}`);
+    await recordAudit(tx, {
+      action: "catalog.unpublished",
+      subjectId: model?.userId,
+      resource: `model:${modelId}`,
+      details: { servedName },
+    });
   });
 }
 

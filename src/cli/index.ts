@@ -1,5 +1,7 @@
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
+import { addActivities } from "./commands/activities.ts";
+import { addAdminAudit } from "./commands/admin-audit.ts";
 import { addAdminCatalog, addCatalog } from "./commands/admin-catalog.ts";
 import { addAdminCredit } from "./commands/admin-credit.ts";
 import { addAdminPrices } from "./commands/admin-prices.ts";
@@ -45,6 +47,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addUsage(program, io);
   addCatalog(program, io);
   addTickets(program, io);
+  addActivities(program, io);
   addAdmin(program, io);
   tab(program, { completionCommandName: "completion" });
   withUsageErrors(program, io);
@@ -72,4 +75,5 @@ function addAdmin(program: Command, io: CliIo): void {
   addAdminSpending(admin, io);
   addAdminPrices(admin, io);
   addAdminCatalog(admin, io);
+  addAdminAudit(admin, io);
 }

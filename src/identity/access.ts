@@ -1,4 +1,5 @@
-/** Every decision on who may do what, in one place. Pure: facts in, an answer or a StatusError out. */
+/** Every decision on who may do what, in one place: facts in, an answer or a StatusError out. */
+import type { BaseCtx } from "../base/ctx.ts";
 import { isUuid } from "../base/id.ts";
 import { type FieldViolation, StatusError } from "../base/status.ts";
 import { type Principal, ROLES, type Role, type User } from "./model.ts";
@@ -46,10 +47,12 @@ export function ownerOf(principal: Principal, requestedUserId: string): string {
 
 /**
  * Whether a caller reaches what another user may own: the owner does, and administrators. To the rest it must look as if it
- * were not there.
+ * were not there. The ctx's caller hears of it: the audit log tells of both.
  */
-export function mayReach(principal: Principal, ownerId: string): boolean {
-  return ownerId === principal.userId || atLeast(principal.role, "ADMIN");
+export function mayReach(ctx: BaseCtx, principal: Principal, ownerId: string): boolean {
+  const allowed = ownerId === principal.userId || atLeast(principal.role, "ADMIN");
+  ctx.caller?.reached(ownerId, allowed);
+  return allowed;
 }
 
 /** For requests that name the one who asks: only the caller may be named, whatever the role. */

@@ -1,3 +1,4 @@
+import { recordAudit } from "../audit/index.ts";
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../db/db.ts";
 import { createAccessToken } from "./create-access-token.ts";
 import { newUser } from "./create-user.ts";
@@ -18,6 +19,7 @@ export function bootstrapAdmin(
 ): Promise<{ readonly userId: string; readonly token: string }> {
   return withTransaction(ctx, async (tx) => {
     const user = await theBootstrapUser(tx, input.name);
+    await recordAudit(tx, { action: "admin.bootstrapped", subjectId: user.id, resource: `user:${user.id}` });
     const { token } = await createAccessToken(tx, {
       userId: user.id,
       name: "bootstrap",

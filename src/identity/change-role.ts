@@ -1,3 +1,4 @@
+import { type NewAuditEvent, recordAudit } from "../audit/index.ts";
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../db/db.ts";
 import { getUser } from "./find-user.ts";
@@ -8,7 +9,12 @@ import { lockSuperAdmins, updateUser } from "./store/users.ts";
 export function changeRole(ctx: DbCtx, input: { userId: string; role: Role }): Promise<User> {
   return withTransaction(ctx, async (tx) => {
     if (input.role !== "SUPER_ADMIN") await requireAnotherSuperAdmin(tx, input.userId);
-    return changed(tx, input.userId, { role: input.role });
+    const { role } = await getUser(tx, input.userId);
+    const user = await changed(tx, input.userId, { role: input.role });
+    if (role !== input.role) {
+      await recorded(tx, "user.role_changed", input.userId, { from: role, to: input.role });
+    }
+    return user;
   });
 }
 
@@ -16,8 +22,19 @@ export function changeRole(ctx: DbCtx, input: { userId: string; role: Role }): P
 export function setUserDisabled(ctx: DbCtx, input: { userId: string; disabled: boolean }): Promise<User> {
   return withTransaction(ctx, async (tx) => {
     if (input.disabled) await requireAnotherSuperAdmin(tx, input.userId);
-    return changed(tx, input.userId, { disabledAt: input.disabled ? tx.clock.now() : null });
+    const user = await changed(tx, input.userId, { disabledAt: input.disabled ? tx.clock.now() : null });
+    await recorded(tx, input.disabled ? "user.disabled" : "user.enabled", input.userId);
+    return user;
   });
+}
+
+function recorded(
+  tx: TxCtx,
+  action: NewAuditEvent["action"],
+  userId: string,
+  details: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  return recordAudit(tx, { action, subjectId: userId, resource: `user:${userId}`, details });
 }
 
 async function requireAnotherSuperAdmin(tx: TxCtx, leavingUserId: string): Promise<void> {

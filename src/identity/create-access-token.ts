@@ -1,5 +1,6 @@
+import { recordAudit } from "../audit/index.ts";
 import { type FieldViolation, invalidArgument } from "../base/status.ts";
-import type { DbCtx } from "../db/db.ts";
+import { type DbCtx, withTransaction } from "../db/db.ts";
 import { tokenScopeViolations } from "./access.ts";
 import { newAccessToken } from "./credential.ts";
 import { getUser } from "./find-user.ts";
@@ -26,21 +27,32 @@ export async function createAccessToken(
   const now = ctx.clock.now();
   const violations = [...tokenScopeViolations(input.scopes), ...expiryViolations(input.expiresAt, now)];
   if (violations.length > 0) throw invalidArgument(violations);
-  const user = await getUser(ctx, input.userId);
-  const { secret, hash, prefix } = newAccessToken(ctx.random);
-  const accessToken: AccessToken = {
-    id: ctx.random.uuid(),
-    userId: user.id,
-    name: input.name,
-    prefix,
-    scopes: input.scopes,
-    createdAt: now,
-    expiresAt: input.expiresAt,
-    revokedAt: null,
-    lastUsedAt: null,
-  };
-  await insertAccessToken(ctx, accessToken, hash);
-  return { id: accessToken.id, token: secret, accessToken };
+  return withTransaction(ctx, async (tx) => {
+    const user = await getUser(tx, input.userId);
+    const { secret, hash, prefix } = newAccessToken(tx.random);
+    const accessToken: AccessToken = {
+      id: tx.random.uuid(),
+      userId: user.id,
+      name: input.name,
+      prefix,
+      scopes: input.scopes,
+      createdAt: now,
+      expiresAt: input.expiresAt,
+      revokedAt: null,
+      lastUsedAt: null,
+    };
+    await insertAccessToken(tx, accessToken, hash);
+    await recordAudit(tx, {
+      action: "token.created",
+      subjectId: user.id,
+      resource: `access_token:${accessToken.id}`,
+      details: {
+        scopes: input.scopes.join(" ") || "all",
+        expires: input.expiresAt?.toISOString() ?? "never",
+      },
+    });
+    return { id: accessToken.id, token: secret, accessToken };
+  });
 }
 
 /** Rules of the end of a token or key. */

@@ -1,3 +1,4 @@
+import { recordAudit } from "../audit/index.ts";
 import { invalidArgument, StatusError } from "../base/status.ts";
 import { type DbCtx, notify, withTransaction } from "../db/db.ts";
 import { keyScopeViolations } from "./access.ts";
@@ -49,6 +50,15 @@ export function createApiKey(
     };
     await insertInferenceKey(tx, apiKey, hash);
     await notify(tx, "slipway_routes", `key:${apiKey.id}`);
+    await recordAudit(tx, {
+      action: "key.created",
+      subjectId: user.id,
+      resource: `api_key:${apiKey.id}`,
+      details: {
+        scopes: apiKey.scopes.join(" ") || "all",
+        expires: apiKey.expiresAt?.toISOString() ?? "never",
+      },
+    });
     return { apiKey, secret };
   });
 }

@@ -1,5 +1,6 @@
+import { recordAudit } from "../audit/index.ts";
 import { StatusError } from "../base/status.ts";
-import type { DbCtx } from "../db/db.ts";
+import { type DbCtx, type TxCtx, withTransaction } from "../db/db.ts";
 import { LOCAL_ISSUER, type Role, type User } from "./model.ts";
 import { insertUser } from "./store/users.ts";
 
@@ -15,11 +16,27 @@ export interface NewUser {
 }
 
 /** Makes a user. Throws ALREADY_EXISTS when the issuer's subject is a user already. */
-export async function createUser(ctx: DbCtx, input: NewUser): Promise<User> {
-  const user = newUser(ctx, input);
-  const made = await insertUser(ctx, user);
-  if (made) return made;
-  throw new StatusError({
+export function createUser(ctx: DbCtx, input: NewUser): Promise<User> {
+  return withTransaction(ctx, async (tx) => {
+    const made = await insertUser(tx, newUser(tx, input));
+    if (!made) throw userExists();
+    await recordUserCreated(tx, made);
+    return made;
+  });
+}
+
+/** For whoever inserts a user: the event that tells of it. */
+export function recordUserCreated(tx: TxCtx, { id, role, issuer }: User): Promise<void> {
+  return recordAudit(tx, {
+    action: "user.created",
+    subjectId: id,
+    resource: `user:${id}`,
+    details: { role, issuer },
+  });
+}
+
+function userExists(): StatusError {
+  return new StatusError({
     code: "ALREADY_EXISTS",
     reason: "USER_EXISTS",
     message: "This subject of the issuer is a user already.",

@@ -1,3 +1,4 @@
+import { recordAudit } from "../audit/index.ts";
 import { type DbCtx, notify, withTransaction } from "../db/db.ts";
 import { type KeyInput, ownedKey } from "./owned-key.ts";
 import { updateKeyDeleted } from "./store/inference-keys.ts";
@@ -8,5 +9,6 @@ export function deleteApiKey(ctx: DbCtx, input: KeyInput): Promise<void> {
     const key = await ownedKey(tx, input);
     await updateKeyDeleted(tx, key.id, tx.clock.now());
     await notify(tx, "slipway_routes", `key:${key.id}`);
+    await recordAudit(tx, { action: "key.deleted", subjectId: key.userId, resource: `api_key:${key.id}` });
   });
 }

@@ -1,6 +1,6 @@
 import { invalidArgument, StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
-import { atLeast, notAllowed, ownerOf } from "./access.ts";
+import { atLeast, mayReach, notAllowed } from "./access.ts";
 import type { Principal, User } from "./model.ts";
 import { selectPlatformUser, selectUser, selectUsersByEmail } from "./store/users.ts";
 
@@ -26,18 +26,18 @@ export function platformUser(ctx: DbCtx): Promise<User | undefined> {
 }
 
 /**
- * A user's profile by id, by e-mail or by both (which must name the same user). To non-administrators all but their own
- * is NOT_ALLOWED, whether it exists or not.
+ * A user's profile by id (one that the edge has granted), by e-mail or by both (which must name the same user). By e-mail, all
+ * but their own is NOT_ALLOWED to non-administrators, whether it exists or not.
  */
 export async function getUserProfile(
   ctx: DbCtx,
   principal: Principal,
   input: { readonly userId: string; readonly userEmail: string },
 ): Promise<User> {
-  if (input.userEmail === "") return getUser(ctx, ownerOf(principal, input.userId));
-  if (!atLeast(principal.role, "ADMIN")) return ownProfile(ctx, principal, input);
-  const user = await byEmail(ctx, input.userEmail, input.userId.toLowerCase());
-  if (user) return user;
+  if (input.userEmail === "") return getUser(ctx, input.userId);
+  if (!atLeast(principal.role, "ADMIN")) return ownProfile(ctx, principal, input.userEmail);
+  const user = await byEmail(ctx, input.userEmail, input.userId);
+  if (user && mayReach(ctx, principal, user.id)) return user;
   throw new StatusError({
     code: "NOT_FOUND",
     reason: "USER_NOT_FOUND",
@@ -45,13 +45,9 @@ export async function getUserProfile(
   });
 }
 
-async function ownProfile(
-  ctx: DbCtx,
-  principal: Principal,
-  input: { userId: string; userEmail: string },
-): Promise<User> {
-  const self = await getUser(ctx, ownerOf(principal, input.userId));
-  if (self.email.toLowerCase() === input.userEmail.toLowerCase()) return self;
+async function ownProfile(ctx: DbCtx, principal: Principal, userEmail: string): Promise<User> {
+  const self = await getUser(ctx, principal.userId);
+  if (self.email.toLowerCase() === userEmail.toLowerCase()) return self;
   throw notAllowed("Only administrators may see another user.");
 }
 

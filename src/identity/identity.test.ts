@@ -190,7 +190,7 @@ test("a user is an issuer's subject; the same e-mail address makes nobody the sa
   assert.notEqual(first.id, second.id);
 });
 
-test("to a user, another's profile and a missing one are the same refusal; an administrator sees both", async (t) => {
+test("by e-mail, another's profile and a missing one are the same refusal to a user; an administrator sees both", async (t) => {
   const { ctx } = await setup(t);
   const me = await createUser(ctx, { email: "me@example.com" });
   const other = await createUser(ctx, { email: "other@example.com" });
@@ -198,11 +198,8 @@ test("to a user, another's profile and a missing one are the same refusal; an ad
   const ask = (user: User, userId: string, userEmail = "") =>
     getUserProfile(ctx, principalOf(user), { userId, userEmail });
   const denied = { code: "PERMISSION_DENIED", reason: "NOT_ALLOWED" };
-  assert.equal((await ask(me, "")).id, me.id);
   assert.equal((await ask(me, "", "ME@example.com")).id, me.id);
   for (const [id, email] of [
-    [other.id, ""],
-    [missing, ""],
     ["", "other@example.com"],
     ["", "nobody@example.com"],
     [me.id, "other@example.com"],

@@ -15,7 +15,7 @@ export interface KeyInput {
  */
 export async function ownedKey(tx: TxCtx, { principal, keyId }: KeyInput): Promise<ApiKey> {
   const key = await lockInferenceKey(tx, keyId);
-  if (key && mayReach(principal, key.userId)) return key;
+  if (key && mayReach(tx, principal, key.userId)) return key;
   throw new StatusError({
     code: "NOT_FOUND",
     reason: "KEY_NOT_FOUND",

@@ -1,5 +1,6 @@
+import { recordAudit } from "../audit/index.ts";
 import { StatusError } from "../base/status.ts";
-import type { DbCtx } from "../db/db.ts";
+import { type DbCtx, withTransaction } from "../db/db.ts";
 import type { AccessToken } from "./model.ts";
 import { selectAccessToken, updateTokenRevoked } from "./store/access-tokens.ts";
 
@@ -16,6 +17,11 @@ export async function getAccessToken(ctx: DbCtx, tokenId: string): Promise<Acces
 
 /** Revokes a token: it opens nothing from now on. A repeat changes nothing. Throws KEY_NOT_FOUND. */
 export async function revokeAccessToken(ctx: DbCtx, input: { readonly tokenId: string }): Promise<void> {
-  const known = await updateTokenRevoked(ctx, input.tokenId, ctx.clock.now());
-  if (!known) await getAccessToken(ctx, input.tokenId);
+  const { tokenId } = input;
+  await withTransaction(ctx, async (tx) => {
+    const { userId } = await getAccessToken(tx, tokenId);
+    await updateTokenRevoked(tx, tokenId, tx.clock.now());
+    const resource = `access_token:${tokenId}`;
+    await recordAudit(tx, { action: "token.revoked", subjectId: userId, resource });
+  });
 }

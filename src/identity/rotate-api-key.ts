@@ -1,3 +1,4 @@
+import { recordAudit } from "../audit/index.ts";
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, withTransaction } from "../db/db.ts";
 import { newInferenceKey } from "./credential.ts";
@@ -26,6 +27,12 @@ export function rotateApiKey(
     const previousEndsAt = input.graceMs === 0 ? null : new Date(at.getTime() + input.graceMs);
     const apiKey = await updateKeySecret(tx, key.id, kept, { at, previousEndsAt });
     await notify(tx, "slipway_routes", `key:${key.id}`);
+    await recordAudit(tx, {
+      action: "key.rotated",
+      subjectId: key.userId,
+      resource: `api_key:${key.id}`,
+      details: { oldSecretEnds: previousEndsAt?.toISOString() ?? "now" },
+    });
     return { apiKey, secret };
   });
 }

@@ -82,8 +82,11 @@ function userService(deps: IdentityRoutesDeps): ServiceImpl<typeof UserService> 
       return create(GetAuthProfileResponseSchema, { user: wire, ...(terms && { terms }) });
     },
     async getUserProfile(request, context) {
+      const { userEmail } = request;
+      const byEmailAlone = userEmail !== "" && request.userId === "";
+      const input = { userId: byEmailAlone ? "" : deps.edge.ownerOf(context), userEmail };
       const ctx = callCtx(deps, context);
-      const user = await getUserProfile(ctx, deps.edge.principalOf(context), request);
+      const user = await getUserProfile(ctx, deps.edge.principalOf(context), input);
       return create(GetUserProfileResponseSchema, { user: await userOf(deps, ctx, user) });
     },
     async updateUserProfile(request, context) {

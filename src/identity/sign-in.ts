@@ -1,6 +1,6 @@
-import type { DbCtx } from "../db/db.ts";
+import { type DbCtx, withTransaction } from "../db/db.ts";
 import { changeRole } from "./change-role.ts";
-import { type NewUser, newUser } from "./create-user.ts";
+import { type NewUser, newUser, recordUserCreated } from "./create-user.ts";
 import { getUser } from "./find-user.ts";
 import type { User } from "./model.ts";
 import { insertUser, selectUserBySubject } from "./store/users.ts";
@@ -24,9 +24,10 @@ async function firstSight(ctx: DbCtx, { superAdmin: _, ...input }: SignIn): Prom
   const { issuer, subject } = input.identity;
   const made = newUser(ctx, input);
   // Two first calls at once meet at the unique key; the later one finds the row of the other.
-  return (
-    (await insertUser(ctx, made)) ??
-    (await selectUserBySubject(ctx, issuer, subject)) ??
-    getUser(ctx, made.id)
-  );
+  const inserted = await withTransaction(ctx, async (tx) => {
+    const user = await insertUser(tx, made);
+    if (user) await recordUserCreated(tx, user);
+    return user;
+  });
+  return inserted ?? (await selectUserBySubject(ctx, issuer, subject)) ?? getUser(ctx, made.id);
 }

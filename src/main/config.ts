@@ -126,6 +126,14 @@ export const settings = z.object({
   SLIPWAY_ADMIN_SUBJECTS: hosts.describe(
     "Subjects of the issuer, separated by commas, that are SUPER_ADMIN whenever they call.",
   ),
+  SLIPWAY_AUDIT_RETENTION_DAYS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(36_500)
+    .refine((days) => days === 0 || days >= 30, "must be 0 or at least 30")
+    .default(0)
+    .describe("Events of the audit log are deleted after so many days, at least 30; 0 keeps them for ever."),
   SLIPWAY_CURRENCY: z
     .string()
     .regex(/^[A-Z]{3}$/)

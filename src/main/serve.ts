@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { collectDefaultMetrics, Registry } from "prom-client";
+import { auditRoutes, createAuditNotes, purgeAudit, runAuditNotes } from "../audit/index.ts";
 import type { Steps } from "../base/steps.ts";
 import * as billing from "../billing/index.ts";
 import { catalogRoutes } from "../catalog/index.ts";
@@ -146,6 +147,7 @@ async function startApi(
     address: perMinute(config.SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE),
   });
   const authenticator = authenticatorOf(config);
+  const auditNotes = createAuditNotes(ctx);
   const rpc = edge.createRpcServer({
     ctx,
     routes: [
@@ -155,10 +157,12 @@ async function startApi(
       catalogRoutes(deps),
       supportRoutes(deps),
       observabilityRoutes(deps),
+      auditRoutes(deps),
     ],
     authenticate: (call, bearer) => authenticator.authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     pace: rateLimit.take,
+    noteAudit: auditNotes.note,
     trustedProxies: config.SLIPWAY_TRUSTED_PROXIES,
     openApi: await readFile(OPENAPI, "utf8"),
     version: VERSION,
@@ -171,15 +175,15 @@ async function startApi(
     port: config.SLIPWAY_PORT,
     ...(grpcPort === undefined ? {} : { grpcPort }),
   });
-  const exchange = new AbortController();
-  const exchanging = runExchange(ctx, rateLimit, exchange.signal);
+  const ended = new AbortController();
+  const loops = [runExchange(ctx, rateLimit, ended.signal), runAuditNotes(ctx, auditNotes, ended.signal)];
   return {
     port,
     async close() {
       await rpc.close();
       await authenticator.close();
-      exchange.abort();
-      await exchanging;
+      ended.abort();
+      await Promise.all(loops);
     },
   };
 }
@@ -194,11 +198,11 @@ function startWorker(
   models: ModelsDeps,
   payments: Payments,
 ): () => Promise<void> {
-  const { ctx } = installation;
+  const { ctx, config } = installation;
   const stop = new AbortController();
   const loops = [
     runReconciler(ctx, models, stop.signal),
-    runPeriodicJobs(ctx, periodicJobs(models, payments), stop.signal),
+    runPeriodicJobs(ctx, periodicJobs(config, models, payments), stop.signal),
   ];
   return async () => {
     stop.abort();
@@ -206,7 +210,7 @@ function startWorker(
   };
 }
 
-function periodicJobs(models: ModelsDeps, payments: Payments): readonly PeriodicJob[] {
+function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): readonly PeriodicJob[] {
   const resumePayments: PeriodicJob[] =
     payments === undefined
       ? []
@@ -222,8 +226,20 @@ function periodicJobs(models: ModelsDeps, payments: Payments): readonly Periodic
             run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),
           },
         ];
+  const keepDays = config.SLIPWAY_AUDIT_RETENTION_DAYS;
+  const purgeOldAudit: PeriodicJob[] =
+    keepDays === 0
+      ? []
+      : [
+          {
+            name: "purge-audit",
+            everyMs: 60 * MINUTE_MS,
+            run: async (ctx) => void (await purgeAudit(ctx, { keepDays })),
+          },
+        ];
   return [
     ...resumePayments,
+    ...purgeOldAudit,
     {
       name: "settle-slices",
       everyMs: MINUTE_MS,

@@ -18,7 +18,7 @@ export async function listEvents(
 ): Promise<EventsPage> {
   const query = `events:${input.modelId}`;
   const page = parsePage(input, query);
-  requireVisible(await selectModel(ctx, input.modelId), input);
+  requireVisible(ctx, await selectModel(ctx, input.modelId), input);
   const before = beforeOf(page.after?.[0]);
   const rows = await selectEventsBefore(ctx, { modelId: input.modelId, before, limit: page.size + 1 });
   const cut = cutPage(rows, page, query, (event) => [event.id.toString()]);

@@ -29,7 +29,7 @@ function ownedOf({ id, deploymentId, userId, name, servedName, status }: Model):
 
 /** A model that the principal may see, wherever in its life it is. Throws MODEL_NOT_FOUND. */
 export async function findVisible(ctx: DbCtx, input: WishInput): Promise<OwnedModel> {
-  return ownedOf(requireVisible(await selectModel(ctx, input.modelId), input).model);
+  return ownedOf(requireVisible(ctx, await selectModel(ctx, input.modelId), input).model);
 }
 
 /** Adds an event to a model's own, in the caller's transaction. Throws MODEL_NOT_FOUND. */

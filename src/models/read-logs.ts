@@ -32,7 +32,7 @@ const LINE_LENGTH_MAX = 16_384;
  * MODEL_NOT_FOUND, LOGS_UNAVAILABLE (no replica was started, or none of that name).
  */
 export async function* readLogs(ctx: DbCtx, deps: ModelsDeps, input: LogsInput): AsyncGenerator<LogLine> {
-  const found = requireVisible(await selectModel(ctx, input.modelId), input);
+  const found = requireVisible(ctx, await selectModel(ctx, input.modelId), input);
   const attempts = (await selectLiveAttempts(ctx, [input.modelId])).filter(
     (attempt) => input.replica === "" || attempt.name === input.replica,
   );

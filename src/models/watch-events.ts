@@ -28,7 +28,7 @@ export async function* watchEvents(
   input: WishInput & { readonly afterEventId: bigint; readonly signal: AbortSignal },
 ): AsyncGenerator<WatchedEvent> {
   const { modelId, signal } = input;
-  let last = requireVisible(await selectModel(ctx, modelId), input);
+  let last = requireVisible(ctx, await selectModel(ctx, modelId), input);
   let after = input.afterEventId;
   while (!signal.aborted) {
     // The model is read first: an event that comes between is sent with the next look, never lost.

@@ -1,4 +1,5 @@
 /** What every wish of an owner shares: the row is locked, changed, described anew and made due in one transaction. */
+import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../db/db.ts";
 import type { EnginePlan, Hardware, SpecValues } from "../engines/engine.ts";
@@ -37,9 +38,13 @@ export interface Wished {
 }
 
 /** To everybody but its owner and administrators a model is not there. */
-export function requireVisible(found: ModelWithSpec | undefined, input: WishInput): ModelWithSpec {
+export function requireVisible(
+  ctx: BaseCtx,
+  found: ModelWithSpec | undefined,
+  input: WishInput,
+): ModelWithSpec {
   const { principal, modelId } = input;
-  if (found && mayReach(principal, found.model.userId)) return found;
+  if (found && mayReach(ctx, principal, found.model.userId)) return found;
   throw modelNotFound(modelId);
 }
 
@@ -55,7 +60,7 @@ export function wrongState(model: Model, message: string): StatusError {
 
 /** A model that may be changed: visible, and not on its way out. */
 export async function findForWish(ctx: DbCtx, input: WishInput): Promise<ModelWithSpec> {
-  return requireStaying(requireVisible(await selectModel(ctx, input.modelId), input));
+  return requireStaying(requireVisible(ctx, await selectModel(ctx, input.modelId), input));
 }
 
 function requireStaying(found: ModelWithSpec): ModelWithSpec {
@@ -74,7 +79,7 @@ export async function wish(
   change: (tx: TxCtx, found: Found) => Promise<Wished | undefined>,
 ): Promise<ModelView> {
   return withTransaction(ctx, async (tx) => {
-    const found = requireStaying(requireVisible(await lockModel(tx, input.modelId), input));
+    const found = requireStaying(requireVisible(tx, await lockModel(tx, input.modelId), input));
     const attempts = await selectLiveAttempts(tx, [input.modelId]);
     const wished = await change(tx, { ...found, attempts });
     if (!wished) return viewOf(tx, deps, found, false);

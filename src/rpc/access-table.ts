@@ -3,6 +3,7 @@
  * Each row says the least role, what the token's scopes must include, and whose resource the call is about.
  */
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import { ActivityService, AdminAuditService } from "../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
@@ -21,6 +22,7 @@ import { ModelService } from "../../gen/tensormesh/model/v1/model_service_pb.js"
 import { SupportService } from "../../gen/tensormesh/support/v1/support_service_pb.js";
 import { AdminUserService } from "../../gen/tensormesh/user/v1/admin_user_service_pb.js";
 import { UserService } from "../../gen/tensormesh/user/v1/user_service_pb.js";
+import type { AuditAction } from "../audit/index.ts";
 import type { Role } from "../identity/index.ts";
 
 /** Whose resource a call is about. Fields are named as in the contract; `deploy.user_id` lies in the message `deploy`. */
@@ -39,8 +41,13 @@ export type Whose =
    * administrators it is not there (404). `asker` names the one who asks: the token's user or nobody.
    */
   | { readonly kind: "resource"; readonly asker?: string }
-  /** The installation's, or users' in the fields `subjects`. `asker` names the one who asks: the token's user or nobody. */
-  | { readonly kind: "administered"; readonly asker?: string; readonly subjects?: readonly string[] };
+  /**
+   * Users' in the fields `subjects`, whom an administrator asks about or changes; every user's where they are empty. `asker`
+   * names the one who asks: the token's user or nobody.
+   */
+  | { readonly kind: "users"; readonly asker?: string; readonly subjects: readonly string[] }
+  /** The installation's: no user's in particular. */
+  | { readonly kind: "installation"; readonly asker?: string };
 
 export interface AccessRow {
   /** The least role that may call. */
@@ -48,18 +55,23 @@ export interface AccessRow {
   /** What the token's scopes must include: `write` for whatever changes something. */
   readonly scope: "read" | "write";
   readonly whose: Whose;
+  /** What the audit log calls it; absent for reads, and where the domain writes events of its own. */
+  readonly action?: AuditAction;
 }
 
 const EVERYONE: Whose = { kind: "everyone" };
 const CALLER: Whose = { kind: "caller" };
 const RESOURCE: Whose = { kind: "resource" };
-const ADMINISTERED: Whose = { kind: "administered" };
+const INSTALLATION: Whose = { kind: "installation" };
 /** Nearly every request that names a user does it in this field. */
 const OWNER: Whose = { kind: "owner", field: "user_id" };
 
-const row = (role: Role, scope: "read" | "write", whose: Whose): AccessRow => ({ role, scope, whose });
-const asked = (subjects: readonly string[]): Whose => ({ kind: "administered", asker: "user_id", subjects });
-const over = (subject: string): Whose => ({ kind: "administered", subjects: [subject] });
+const row = (role: Role, scope: "read" | "write", whose: Whose, action?: AuditAction): AccessRow => ({
+  ...{ role, scope, whose },
+  ...(action && { action }),
+});
+const asked = (subjects: readonly string[]): Whose => ({ kind: "users", asker: "user_id", subjects });
+const over = (...subjects: readonly string[]): Whose => ({ kind: "users", subjects });
 
 const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   // Accounts
@@ -68,9 +80,9 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     // By e-mail the domain finds the user: all but their own address is NOT_ALLOWED to users.
     getUserProfile: row("USER", "read", OWNER),
     // Also who ranks higher than the caller is refused, by the domain.
-    updateUserProfile: row("USER", "write", OWNER),
+    updateUserProfile: row("USER", "write", OWNER, "user.updated"),
     // Nobody agrees to terms in somebody else's name, administrators included.
-    acceptTos: row("USER", "write", { kind: "caller", asker: "user_id" }),
+    acceptTos: row("USER", "write", { kind: "caller", asker: "user_id" }, "user.accepted_terms"),
     createUserApiKey: row("USER", "write", OWNER),
     listUserApiKeys: row("USER", "read", OWNER),
     rotateUserApiKey: row("USER", "write", RESOURCE),
@@ -82,7 +94,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   }),
   ...rows(AdminIdentityService, {
     // Only a SUPER_ADMIN makes administrators: the domain looks at the role that is asked for.
-    createUser: row("ADMIN", "write", ADMINISTERED),
+    createUser: row("ADMIN", "write", INSTALLATION),
     // Over users of a higher role than the caller's the domain refuses these.
     disableUser: row("ADMIN", "write", over("target_user_id")),
     enableUser: row("ADMIN", "write", over("target_user_id")),
@@ -92,29 +104,32 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   }),
   // Support
   ...rows(SupportService, {
-    createTicket: row("USER", "write", OWNER),
+    createTicket: row("USER", "write", OWNER, "ticket.opened"),
     listTickets: row("USER", "read", { kind: "owner", field: "user_id", all: "all_users" }),
     getTicket: row("USER", "read", RESOURCE),
     // An administrator writes in their own name, not in the requester's.
-    appendTicketMessage: row("USER", "write", { kind: "resource", asker: "user_id" }),
-    closeTicket: row("USER", "write", { kind: "resource", asker: "user_id" }),
+    appendTicketMessage: row("USER", "write", { kind: "resource", asker: "user_id" }, "ticket.answered"),
+    closeTicket: row("USER", "write", { kind: "resource", asker: "user_id" }, "ticket.closed"),
   }),
+  // What happened
+  ...rows(ActivityService, { listActivities: row("USER", "read", OWNER) }),
+  ...rows(AdminAuditService, { listAuditEvents: row("ADMIN", "read", over("user_id", "actor_user_id")) }),
   // Models
-  ...rows(BillingModelService, { deployModel: row("USER", "write", OWNER) }),
+  ...rows(BillingModelService, { deployModel: row("USER", "write", OWNER, "model.deployed") }),
   ...rows(PreflightService, {
     // Changes nothing, but asks hubs and providers in the caller's name, and is asked by who is about to deploy.
-    preflightModel: row("USER", "write", { kind: "owner", field: "deploy.user_id" }),
+    preflightModel: row("USER", "write", { kind: "owner", field: "deploy.user_id" }, "admin.read"),
   }),
   ...rows(ModelService, {
     getModel: row("USER", "read", RESOURCE),
     listModels: row("USER", "read", { kind: "owner", field: "user_id", all: "all_users" }),
-    deleteModel: row("USER", "write", RESOURCE),
+    deleteModel: row("USER", "write", RESOURCE, "model.deleted"),
   }),
   ...rows(ModelControlService, {
-    updateModel: row("USER", "write", RESOURCE),
-    pauseModel: row("USER", "write", RESOURCE),
-    resumeModel: row("USER", "write", RESOURCE),
-    retryModel: row("USER", "write", RESOURCE),
+    updateModel: row("USER", "write", RESOURCE, "model.updated"),
+    pauseModel: row("USER", "write", RESOURCE, "model.paused"),
+    resumeModel: row("USER", "write", RESOURCE, "model.resumed"),
+    retryModel: row("USER", "write", RESOURCE, "model.retried"),
     listModelEvents: row("USER", "read", RESOURCE),
     watchModelEvents: row("USER", "read", RESOURCE),
     getModelLogs: row("USER", "read", RESOURCE),
@@ -123,8 +138,8 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   ...rows(ObservabilityService, { getModelMetrics: row("USER", "read", RESOURCE) }),
   ...rows(CatalogService, {
     listCatalog: row("USER", "read", EVERYONE),
-    publishModel: row("ADMIN", "write", ADMINISTERED),
-    unpublishModel: row("ADMIN", "write", ADMINISTERED),
+    publishModel: row("ADMIN", "write", INSTALLATION),
+    unpublishModel: row("ADMIN", "write", INSTALLATION),
   }),
   // Money
   ...rows(UserBalanceService, { getUserBalance: row("USER", "read", OWNER) }),
@@ -145,11 +160,11 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   ...rows(StripeService, {
     getOrCreateStripeCustomer: row("USER", "read", OWNER),
     listStripePaymentMethods: row("USER", "read", OWNER),
-    attachStripePaymentMethod: row("USER", "write", OWNER),
-    detachStripePaymentMethod: row("USER", "write", OWNER),
-    setDefaultStripePaymentMethod: row("USER", "write", OWNER),
-    createStripeSetupIntent: row("USER", "write", OWNER),
-    createStripePaymentIntent: row("USER", "write", OWNER),
+    attachStripePaymentMethod: row("USER", "write", OWNER, "card.attached"),
+    detachStripePaymentMethod: row("USER", "write", OWNER, "card.detached"),
+    setDefaultStripePaymentMethod: row("USER", "write", OWNER, "card.made_default"),
+    createStripeSetupIntent: row("USER", "write", OWNER, "card.setup_started"),
+    createStripePaymentIntent: row("USER", "write", OWNER, "balance.topped_up"),
   }),
   ...rows(PricingService, {
     listGpuPricing: row("USER", "read", EVERYONE),
@@ -161,10 +176,10 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getUsersSpendingSummary: row("ADMIN", "read", asked(["target_user_ids"])),
   }),
   ...rows(AdminPricingService, {
-    createGpuPrice: row("ADMIN", "write", ADMINISTERED),
-    listGpuPriceVersions: row("ADMIN", "read", ADMINISTERED),
-    createServerlessPrice: row("ADMIN", "write", ADMINISTERED),
-    listServerlessPriceVersions: row("ADMIN", "read", ADMINISTERED),
+    createGpuPrice: row("ADMIN", "write", INSTALLATION),
+    listGpuPriceVersions: row("ADMIN", "read", INSTALLATION),
+    createServerlessPrice: row("ADMIN", "write", INSTALLATION),
+    listServerlessPriceVersions: row("ADMIN", "read", INSTALLATION),
   }),
 ]);
 

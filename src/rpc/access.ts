@@ -9,13 +9,15 @@ import { principalOf } from "./context.ts";
 
 /** The users that a call is about, as far as its request tells. */
 export interface Concern {
+  /** The users that it names, in lower case, whether the caller may name them or not. */
+  readonly users: readonly string[];
+  /** It is about all users. */
+  readonly everyUser: boolean;
   /** Whose resource it is: a user's id, or undefined for every user's. Absent where the request does not tell. */
   readonly owner?: { readonly userId: string | undefined };
-  /** Users whom an administrator asks about or changes; none may be everybody. */
-  readonly subjects: readonly string[];
 }
 
-const NOBODY: Concern = { subjects: [] };
+const NOBODY: Concern = { users: [], everyUser: false };
 
 export const concernKey = createContextKey<Concern>(NOBODY, { description: "concern" });
 
@@ -40,39 +42,42 @@ export function requireMethod(principal: Principal, method: DescMethod): void {
   requireRole(principal, role);
 }
 
-/** Whom the request is about, if the caller may ask it. Throws NOT_ALLOWED. */
-export function concernOf(principal: Principal, method: DescMethod, request: Message): Concern {
-  const { whose } = accessOf(method);
-  const message = reflect(method.input, request);
+/** Whom the request names. */
+function namedIn(whose: Whose, message: ReflectMessage): Concern {
+  if (whose.kind !== "owner" && whose.kind !== "users") return NOBODY;
+  const paths = whose.kind === "owner" ? [whose.field] : whose.subjects;
+  const users = paths.flatMap((path) => textsAt(message, path)).filter((id) => id !== "");
+  const all = whose.kind === "users" || (whose.all !== undefined && valueAt(message, whose.all) === true);
+  return { users: users.map((id) => id.toLowerCase()), everyUser: all && users.length === 0 };
+}
+
+/** Whose resource it is; undefined where the request does not tell. Throws NOT_ALLOWED where the caller may not ask. */
+function ownerIn(
+  principal: Principal,
+  whose: Whose,
+  message: ReflectMessage,
+  { users, everyUser }: Concern,
+): Concern["owner"] {
   if (whose.kind !== "everyone" && whose.kind !== "owner" && whose.asker !== undefined) {
     requireCaller(principal, textsAt(message, whose.asker)[0] ?? "");
   }
-  switch (whose.kind) {
-    case "caller":
-      return { owner: { userId: principal.userId }, subjects: [] };
-    case "owner":
-      return { owner: { userId: ownerIn(principal, message, whose) }, subjects: [] };
-    case "administered":
-      return { subjects: (whose.subjects ?? []).flatMap((path) => textsAt(message, path)).map(lowerCase) };
-    default:
-      return NOBODY;
-  }
-}
-
-function ownerIn(principal: Principal, message: ReflectMessage, whose: Whose & { kind: "owner" }) {
-  const named = textsAt(message, whose.field)[0] ?? "";
-  if (whose.all !== undefined && valueAt(message, whose.all) === true) {
-    requireRole(principal, "ADMIN");
-    if (named === "") return undefined;
-  }
-  return ownerOf(principal, named);
+  if (whose.kind === "caller") return { userId: principal.userId };
+  if (whose.kind !== "owner") return undefined;
+  if (whose.all !== undefined && valueAt(message, whose.all) === true) requireRole(principal, "ADMIN");
+  return { userId: everyUser ? undefined : ownerOf(principal, users[0] ?? "") };
 }
 
 /** Refuses calls about what is not the caller's, and leaves word of whose it is for the handler. */
 export const access: Interceptor = (next) => (request) => {
   const { method, contextValues } = request;
-  const look = (message: Message) => {
-    contextValues.set(concernKey, concernOf(principalOf({ values: contextValues }), method, message));
+  const look = (request: Message) => {
+    const { whose } = accessOf(method);
+    const message = reflect(method.input, request);
+    const named = namedIn(whose, message);
+    // First of all, so that a refusal can be told with whom it was about.
+    contextValues.set(concernKey, named);
+    const owner = ownerIn(principalOf({ values: contextValues }), whose, message, named);
+    if (owner) contextValues.set(concernKey, { ...named, owner });
   };
   if (!request.stream) {
     look(request.message);
@@ -104,7 +109,7 @@ export function ownerOrAllOfCall(context: { readonly values: ContextValues }): s
 function fieldsOf(whose: Whose): readonly string[] {
   if (whose.kind === "owner") return [whose.field, ...(whose.all === undefined ? [] : [whose.all])];
   if (whose.kind === "everyone") return [];
-  const subjects = whose.kind === "administered" ? (whose.subjects ?? []) : [];
+  const subjects = whose.kind === "users" ? whose.subjects : [];
   return [...(whose.asker === undefined ? [] : [whose.asker]), ...subjects];
 }
 
@@ -130,8 +135,4 @@ function textsAt(message: ReflectMessage, path: string): readonly string[] {
   const value = valueAt(message, path);
   const values: readonly unknown[] = isReflectList(value) ? [...value] : [value];
   return values.filter((each) => typeof each === "string");
-}
-
-function lowerCase(id: string): string {
-  return id.toLowerCase();
 }

@@ -15,6 +15,8 @@ export const requestIdKey = createContextKey("", { description: "request id" });
 export const idempotencyKey = createContextKey<IdempotentAnswer | undefined>(undefined, {
   description: "idempotent answer",
 });
+/** Where a call came from; "" when unknown. */
+export const addressKey = createContextKey("", { description: "address" });
 /** The answer's headers, for who answers in a handler's place. */
 export const responseHeaderKey = createContextKey<Headers | undefined>(undefined, {
   description: "response header",

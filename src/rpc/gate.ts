@@ -5,10 +5,11 @@ import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
 import type { Principal } from "../identity/index.ts";
 import { requireMethod } from "./access.ts";
-import { ctxKey, principalKey, requestIdKey, responseHeaderKey } from "./context.ts";
+import { addressKey, ctxKey, principalKey, requestIdKey, responseHeaderKey } from "./context.ts";
 import { paced } from "./pace.ts";
-import type { Authenticate, FinishedCall, PaceCheck } from "./ports.ts";
+import type { Authenticate, FinishedCall, NoteAudit, PaceCheck } from "./ports.ts";
 import { toConnectError } from "./status-wire.ts";
+import { CallTrail, noteRefused, trailKey } from "./trail.ts";
 
 export const REQUEST_ID_HEADER = "x-request-id";
 
@@ -16,6 +17,7 @@ export const REQUEST_ID_HEADER = "x-request-id";
 export interface RestCall {
   readonly principal: Principal;
   readonly requestId: string;
+  readonly address: string;
 }
 
 export const restCall = new AsyncLocalStorage<RestCall>();
@@ -50,6 +52,7 @@ export interface GateDeps {
   readonly authenticate: Authenticate;
   /** Without it callers have no limits. */
   readonly pace?: PaceCheck | undefined;
+  readonly noteAudit: NoteAudit;
   finished(call: FinishedCall, cause: unknown): void;
 }
 
@@ -59,17 +62,32 @@ export interface Admitted {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** What a call shows before it is read. */
+export interface From {
+  readonly authorization: string | null | undefined;
+  readonly requestId: string;
+  readonly address: string;
+}
+
 /** Who calls, if that token may be used for the method and not too often. Throws TOKEN_…, RATE_LIMITED, SCOPE_MISSING or NOT_ALLOWED. */
 export async function admit(
-  { authenticate, pace }: GateDeps,
+  { authenticate, pace, noteAudit }: GateDeps,
   ctx: BaseCtx,
   method: DescMethod,
-  authorization: string | null | undefined,
+  from: From,
 ): Promise<Admitted> {
-  const principal = await authenticate(ctx, bearerOf(authorization));
-  const headers = paced(pace, "token", principal.tokenId);
-  requireMethod(principal, method);
-  return { principal, headers };
+  let principal: Principal | undefined;
+  try {
+    principal = await authenticate(ctx, bearerOf(from.authorization));
+    const headers = paced(pace, "token", principal.tokenId);
+    requireMethod(principal, method);
+    return { principal, headers };
+  } catch (thrown) {
+    const { requestId, address } = from;
+    const who = { userId: principal?.userId ?? "", tokenId: principal?.tokenId ?? "", requestId, address };
+    noteRefused(noteAudit, who, method, StatusError.from(thrown));
+    throw thrown;
+  }
 }
 
 /** Runs before a call's body is read: gives it its request id, its ctx and its principal, or refuses it. */
@@ -82,6 +100,7 @@ export function requestGate(deps: GateDeps): (context: HandlerContext) => Promis
       rest?.requestId ??
       (given === "" ? requestIdFrom(context.requestHeader.get(REQUEST_ID_HEADER), ctx) : given);
     const own = { ...ctx, log: ctx.log.child({ requestId }) };
+    const address = rest?.address ?? context.values.get(addressKey);
     context.responseHeader.set(REQUEST_ID_HEADER, requestId);
     context.values
       .set(requestIdKey, requestId)
@@ -92,9 +111,18 @@ export function requestGate(deps: GateDeps): (context: HandlerContext) => Promis
       const { principal, headers } =
         rest !== undefined
           ? { principal: rest.principal, headers: {} }
-          : await admit(deps, called, context.method, context.requestHeader.get("authorization"));
+          : await admit(deps, called, context.method, {
+              authorization: context.requestHeader.get("authorization"),
+              requestId,
+              address,
+            });
       for (const [name, value] of Object.entries(headers)) context.responseHeader.set(name, value);
-      context.values.set(principalKey, principal);
+      const { userId, tokenId } = principal;
+      const caller = new CallTrail({ userId, tokenId, requestId, address });
+      context.values
+        .set(principalKey, principal)
+        .set(trailKey, caller)
+        .set(ctxKey, { ...own, caller });
     } catch (thrown) {
       const error = StatusError.from(thrown);
       const method = `${context.service.typeName}/${context.method.name}`;

@@ -8,6 +8,7 @@ export type {
   IdempotencyDecision,
   IdempotencyHandle,
   IdempotentCall,
+  NoteAudit,
   PaceCheck,
 } from "./ports.ts";
 export {

@@ -1,4 +1,5 @@
 /** What the edge needs from others. main hands it in; src/rpc itself knows no database. */
+import type { Note } from "../audit/index.ts";
 import type { BaseCtx } from "../base/ctx.ts";
 import type { Principal } from "../identity/index.ts";
 
@@ -55,6 +56,9 @@ export interface Health {
   /** Milliseconds since the last success with the database, and the like. */
   readonly facts: Readonly<Record<string, number | string | boolean>>;
 }
+
+/** Takes a note for the audit log. Nobody waits for it. */
+export type NoteAudit = (note: Note) => void;
 
 /** One finished call, for the log and for metrics. Holds no body. */
 export interface FinishedCall {

@@ -32,12 +32,11 @@ export function restHandler(deps: RestDeps) {
     try {
       const [path = "", query = ""] = splitUrl(request.url);
       const route = deps.routes.find(request.method, path);
-      const { principal, headers } = await admit(
-        deps,
-        ctx,
-        route.binding.method,
-        request.headers.authorization,
-      );
+      const { principal, headers } = await admit(deps, ctx, route.binding.method, {
+        authorization: request.headers.authorization,
+        requestId: request.id,
+        address: request.ip,
+      });
       reply.headers(headers);
       const { message, ignored } = readRequest(route, {
         query,
@@ -47,7 +46,7 @@ export function restHandler(deps: RestDeps) {
       if (ignored.length > 0) reply.header(IGNORED_HEADER, ignoredNames(ignored));
       entered = route;
       const signal = clientSignal(reply);
-      return await restCall.run({ principal, requestId: request.id }, () =>
+      return await restCall.run({ principal, requestId: request.id, address: request.ip }, () =>
         answer(deps, ctx, { method: route.binding.method, message, request, reply, signal }),
       );
     } catch (thrown) {

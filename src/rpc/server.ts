@@ -11,7 +11,7 @@ import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import type { FastifyInstance } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
 import { access, checkAccess } from "./access.ts";
-import { requestIdKey } from "./context.ts";
+import { addressKey, requestIdKey } from "./context.ts";
 import { type DeadlineLimits, deadline } from "./deadline.ts";
 import { requestGate } from "./gate.ts";
 import { GrpcServer } from "./grpc.ts";
@@ -19,9 +19,10 @@ import { closeKeptAlive, type HttpLimits, httpServer } from "./http-server.ts";
 import { idempotent } from "./idempotent.ts";
 import { finishedCalls, observe } from "./observe.ts";
 import { addPlainRoutes, type PlainRoutes } from "./plain-routes.ts";
-import type { Authenticate, FinishedCall, Idempotency, PaceCheck } from "./ports.ts";
+import type { Authenticate, FinishedCall, Idempotency, NoteAudit, PaceCheck } from "./ports.ts";
 import { restHandler } from "./rest.ts";
 import { RouteTable } from "./route-table.ts";
+import { audited } from "./trail.ts";
 import { validation } from "./validate.ts";
 
 export interface RpcLimits extends HttpLimits, DeadlineLimits {}
@@ -45,6 +46,8 @@ export interface RpcServerOptions extends PlainRoutes {
   readonly idempotency?: Idempotency;
   /** Limits how often a token and an address may call; without it they have no limit. */
   readonly pace?: PaceCheck;
+  /** Takes refused calls, and what administrators do to other users, for the audit log. */
+  readonly noteAudit?: NoteAudit;
   /** Reverse proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[];
   readonly limits?: Partial<RpcLimits>;
@@ -74,8 +77,8 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   const limits = { ...RPC_LIMITS, ...options.limits };
   const shutdown = new AbortController();
   const finished = finishedCalls(ctx, options.onCall ?? (() => undefined));
-  const { authenticate, pace, trustedProxies } = options;
-  const gateDeps = { ctx, authenticate, pace, finished };
+  const { authenticate, pace, trustedProxies, noteAudit = () => {} } = options;
+  const gateDeps = { ctx, authenticate, pace, noteAudit, finished };
   const routes = (router: ConnectRouter) => {
     for (const add of options.routes) add(router);
   };
@@ -93,7 +96,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     ...shared,
     routes,
     grpc: false,
-    contextValues: (request) => createContextValues().set(requestIdKey, request.id),
+    contextValues: ({ id, ip }) => createContextValues().set(requestIdKey, id).set(addressKey, ip),
   });
   addPlainRoutes(app, options);
   const rest = restHandler({
@@ -104,7 +107,11 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
   app.all("/*", rest);
   app.setNotFoundHandler(rest);
   closeKeptAlive(app, shutdown.signal);
-  const grpc = new GrpcServer({ ...shared, routes });
+  const grpc = new GrpcServer({
+    ...shared,
+    routes,
+    contextValues: ({ socket }) => createContextValues().set(addressKey, socket.remoteAddress ?? ""),
+  });
   return served(app, grpc, shutdown);
 }
 
@@ -139,6 +146,7 @@ function interceptorsOf(
 ): Interceptor[] {
   return [
     observe(options.ctx, finished),
+    ...(options.noteAudit ? [audited(options.noteAudit)] : []),
     validation,
     access,
     deadline(options.ctx.clock, limits, shutdown),

@@ -1,4 +1,6 @@
-import type { DbCtx } from "../../db/db.ts";
+import { recordAudit } from "../../audit/index.ts";
+import { formatMoney } from "../../base/money.ts";
+import { type DbCtx, withTransaction } from "../../db/db.ts";
 import type { GpuType } from "../../engines/engine.ts";
 import type { GpuPriceVersion, Provider } from "./model.ts";
 import { priceConflict, requirePrice } from "./rules.ts";
@@ -26,6 +28,19 @@ export async function setGpuPrice(ctx: DbCtx, input: NewGpuPrice): Promise<GpuPr
     now,
   });
   const price = { ...input, versionId: ctx.random.uuid(), validFrom, active: validFrom <= now };
-  if (!(await insertGpuPrice(ctx, price, now))) throw priceConflict();
-  return price;
+  return withTransaction(ctx, async (tx) => {
+    if (!(await insertGpuPrice(tx, price, now))) throw priceConflict();
+    await recordAudit(tx, {
+      action: "price.set",
+      resource: `gpu_price:${price.versionId}`,
+      details: {
+        provider: input.provider,
+        region: input.region,
+        gpuType: input.gpuType,
+        hourly: formatMoney({ currency: input.currency, nanos: input.nanosPerHour }),
+        validFrom: validFrom.toISOString(),
+      },
+    });
+    return price;
+  });
 }

@@ -1,4 +1,6 @@
-import type { DbCtx } from "../../db/db.ts";
+import { recordAudit } from "../../audit/index.ts";
+import { formatMoney } from "../../base/money.ts";
+import { type DbCtx, withTransaction } from "../../db/db.ts";
 import type { TokenPriceVersion } from "./model.ts";
 import { priceConflict, requirePrice } from "./rules.ts";
 import { insertTokenPrice } from "./store.ts";
@@ -28,6 +30,20 @@ export async function setTokenPrice(ctx: DbCtx, input: NewTokenPrice): Promise<T
     now,
   });
   const price = { ...input, versionId: ctx.random.uuid(), validFrom, active: validFrom <= now };
-  if (!(await insertTokenPrice(ctx, price, now))) throw priceConflict();
-  return price;
+  const perMillion = (nanos: bigint) => formatMoney({ currency: input.currency, nanos });
+  return withTransaction(ctx, async (tx) => {
+    if (!(await insertTokenPrice(tx, price, now))) throw priceConflict();
+    await recordAudit(tx, {
+      action: "price.set",
+      resource: `serverless_price:${price.versionId}`,
+      details: {
+        model: input.servedName,
+        input: perMillion(input.inputNanosPerMillion),
+        cached: perMillion(input.cachedNanosPerMillion),
+        output: perMillion(input.outputNanosPerMillion),
+        validFrom: validFrom.toISOString(),
+      },
+    });
+    return price;
+  });
 }

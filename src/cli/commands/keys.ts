@@ -159,3 +159,14 @@ export function parseWhen(io: CliIo): (text: string) => Date {
     throw new InvalidArgumentError("Give a date such as 2027-01-31, or a time from now such as 30d or 12h.");
   };
 }
+
+/** An option's moment in the past: a date, or how long ago. */
+export function parseMoment(io: CliIo): (text: string) => Date {
+  return (text) => {
+    const lengthMs = parseLengthMs(text);
+    if (lengthMs !== undefined) return new Date(io.clock.now().getTime() - lengthMs);
+    const date = new Date(text);
+    if (!Number.isNaN(date.getTime())) return date;
+    throw new InvalidArgumentError("Give a date such as 2027-01-31, or how long ago, such as 7d or 12h.");
+  };
+}

@@ -39,7 +39,7 @@ test("an edge with a method that has no row does not start", () => {
 function namedIn(whose: Whose | undefined): readonly string[] {
   if (whose?.kind === "owner") return [whose.field];
   if (whose === undefined || whose.kind === "everyone") return [];
-  return [whose.asker ?? "", ...(whose.kind === "administered" ? (whose.subjects ?? []) : [])];
+  return [whose.asker ?? "", ...(whose.kind === "users" ? whose.subjects : [])];
 }
 
 function fakeService(method: (typeof UserService.methods)[number]): typeof UserService {

@@ -10,6 +10,7 @@ import type {
 } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { pino } from "pino";
+import { ActivityService, AdminAuditService } from "../../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminPricingService } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../../gen/slipway/billing/v1/usage_service_pb.js";
@@ -42,6 +43,8 @@ import {
 import { SAMPLE_UUID } from "./sample.ts";
 
 export const SERVICES: readonly DescService[] = [
+  ActivityService,
+  AdminAuditService,
   AdminBillingService,
   AdminIdentityService,
   AdminPricingService,

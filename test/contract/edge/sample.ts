@@ -21,6 +21,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   hf_token: "hf_sample",
   model_path: "acme/tiny",
   served_name: "acme/chat",
+  action: "key.created",
 };
 
 export function sample<D extends DescMessage>(desc: D): MessageShape<D> {

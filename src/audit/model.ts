@@ -1,0 +1,75 @@
+/** What the audit log holds: who did what to whom, and who was refused what. */
+
+/** Every action, with the sentence that a user reads. Docs list them all. */
+export const ACTIONS = {
+  "user.created": "The account was made.",
+  "user.updated": "The profile was changed.",
+  "user.accepted_terms": "The terms of use were accepted.",
+  "user.role_changed": "The account's role was changed.",
+  "user.disabled": "The account was disabled.",
+  "user.enabled": "The account was enabled.",
+  "admin.bootstrapped": "The first administrator was made, or brought back, on the host.",
+  "token.created": "An access token was made.",
+  "token.revoked": "An access token was revoked.",
+  "key.created": "An API key was made.",
+  "key.deleted": "An API key was deleted.",
+  "key.rotated": "An API key was replaced by a new one.",
+  "model.deployed": "A model was deployed.",
+  "model.updated": "A model was changed.",
+  "model.paused": "A model was paused.",
+  "model.resumed": "A model was resumed.",
+  "model.retried": "A failed model was started again.",
+  "model.deleted": "A model was deleted.",
+  "card.attached": "A payment method was put on file.",
+  "card.detached": "A payment method was taken off the file.",
+  "card.made_default": "A payment method was made the default.",
+  "card.setup_started": "Putting a payment method on file was begun.",
+  "balance.topped_up": "A payment into the balance was made.",
+  "ticket.opened": "A ticket was opened.",
+  "ticket.answered": "A message was added to a ticket.",
+  "ticket.closed": "A ticket was closed.",
+  "credit.granted": "Credit was granted.",
+  "price.set": "A price was set.",
+  "catalog.published": "A deployment was published in the catalogue.",
+  "catalog.unpublished": "A name was taken out of the catalogue.",
+  "admin.read": "An administrator looked at data of the account.",
+  "admin.changed": "An administrator changed something of the account.",
+  "call.refused": "A call was refused.",
+  "audit.purged": "Old events were deleted, as the installation's retention asks.",
+  "audit.overflowed": "More happened at once than could be written down; only the count is kept.",
+} as const;
+
+export type AuditAction = keyof typeof ACTIONS;
+
+export type Outcome = "OK" | "REFUSED";
+
+/** What a domain says of something that happened. Who did it comes from the ctx. */
+export interface NewAuditEvent {
+  readonly action: AuditAction;
+  /** The user to whom it happened; absent for nobody in particular. */
+  readonly subjectId?: string | undefined;
+  /** `kind:id`, such as `key:1b4e…`; absent for nothing in particular. */
+  readonly resource?: string;
+  /** Facts by name. Never a secret, nor what a user wrote. */
+  readonly details?: Readonly<Record<string, string>>;
+}
+
+export interface AuditEvent {
+  readonly id: string;
+  readonly at: Date;
+  /** Null: nobody is known, or the installation itself. */
+  readonly actorId: string | null;
+  readonly tokenId: string;
+  /** One of ACTIONS; a later version's may be unknown here. */
+  readonly action: string;
+  readonly subjectId: string | null;
+  readonly resource: string;
+  readonly outcome: Outcome;
+  /** Why it was refused; "" otherwise. */
+  readonly reason: string;
+  readonly requestId: string;
+  readonly address: string;
+  /** How often, within the minute that ended at `at`. */
+  readonly times: number;
+  readonly details: Readonly<Record<string, string>>;
+}

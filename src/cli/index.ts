@@ -21,6 +21,7 @@ import { addMetrics } from "./commands/models-metrics.ts";
 import { addUpdate } from "./commands/models-update.ts";
 import { addWait } from "./commands/models-wait.ts";
 import { addPreflight } from "./commands/preflight.ts";
+import { addProfile } from "./commands/profile.ts";
 import { addReceipts } from "./commands/receipts.ts";
 import { addSpending } from "./commands/spending.ts";
 import { addTerms } from "./commands/terms.ts";
@@ -39,6 +40,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addPreflight(program, io);
   addChat(program, io);
   addKeys(program, io);
+  addProfile(program, io);
   addTerms(program, io);
   addBalance(program, io);
   addTransactions(program, io);

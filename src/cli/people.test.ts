@@ -206,3 +206,22 @@ test("where there are no terms, the commands say so", async (t) => {
     assert.deepEqual([ran.status, ran.stdout], [0, "This installation asks for no terms of use.\n"]);
   }
 });
+
+test("a profile is shown and changed field by field", async (t) => {
+  const { admin, as, slipway } = await setup(t);
+  assert.equal(
+    (await as(admin.token, "profile", "update", "--company", "Engines", "--first-name", "Ada")).status,
+    0,
+  );
+  assert.equal((await as(admin.token, "profile", "update", "--first-name", "")).status, 0);
+  const shown = await slipway.run(["profile", "show"], { env: { SLIPWAY_TOKEN: admin.token } });
+  assert.match(shown.stdout, /name +Root\n[\s\S]*company +Engines\n[\s\S]*role +SUPER_ADMIN\n/);
+  assert.ok(!shown.stdout.includes("Ada"));
+  assert.equal((await as(admin.token, "profile", "update")).status, 2);
+  const { body } = await as(admin.token, "admin", "users", "create", "Eve");
+  assert.equal(
+    (await as(admin.token, "profile", "update", "--user", body.user.id, "--company", "Ours")).status,
+    0,
+  );
+  assert.equal((await as(admin.token, "profile", "show", "--user", body.user.id)).body.user.company, "Ours");
+});

@@ -6,6 +6,7 @@
  * The reconciler, the probe's HTTP and Postgres are the real ones; machines are answered for by one fast engine in a process of
  * its own, since what engines cost is not the worker's. Windows of 15 minutes begin and end outside of the measured time.
  */
+
 import { type ChildProcess, fork } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -19,6 +20,7 @@ import { noSteps } from "../src/base/steps.ts";
 import * as billing from "../src/billing/index.ts";
 import type { DbCtx } from "../src/db/db.ts";
 import { createUser } from "../src/identity/index.ts";
+import { modelNews } from "../src/main/news.ts";
 import {
   createModelChanges,
   deployModel,
@@ -105,6 +107,7 @@ async function modelsDeps(ctx: DbCtx, port: number, probe: ModelsDeps["probe"]):
     probe,
     billing,
     changes: createModelChanges(),
+    news: modelNews,
   };
 }
 

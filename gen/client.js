@@ -19,6 +19,7 @@ import { SupportService } from "./tensormesh/support/v1/support_service_pb.js";
 import { UsageService } from "./slipway/billing/v1/usage_service_pb.js";
 import { UserService } from "./tensormesh/user/v1/user_service_pb.js";
 import { UserBalanceService } from "./tensormesh/billing/v1/user_balance_service_pb.js";
+import { WebhookService } from "./slipway/webhooks/v1/webhook_service_pb.js";
 export * from "./slipway/audit/v1/audit_service_pb.js";
 export * from "./slipway/billing/v1/admin_pricing_service_pb.js";
 export * from "./slipway/billing/v1/receipt_service_pb.js";
@@ -29,6 +30,7 @@ export * from "./slipway/identity/v1/admin_identity_service_pb.js";
 export * from "./slipway/model/v1/model_control_service_pb.js";
 export * from "./slipway/model/v1/preflight_service_pb.js";
 export * from "./slipway/observability/v1/observability_service_pb.js";
+export * from "./slipway/webhooks/v1/webhook_service_pb.js";
 export * from "./tensormesh/billing/v1/admin_billing_service_pb.js";
 export * from "./tensormesh/billing/v1/billing_model_service_pb.js";
 export * from "./tensormesh/billing/v1/billing_transaction_service_pb.js";
@@ -65,4 +67,5 @@ export const services = {
   usage: UsageService,
   user: UserService,
   userBalance: UserBalanceService,
+  webhook: WebhookService,
 };

@@ -15,6 +15,8 @@ export interface GuardedClient {
   stream(
     request: GuardedRequest & { readonly bodyBytesMax: number; readonly idleMs: number },
   ): Promise<GuardedStream>;
+  /** Throws URL_REFUSED for a URL that no request may go to, as far as can be said without resolving its name. */
+  check(url: string): void;
   close(): Promise<void>;
 }
 
@@ -70,6 +72,7 @@ export function createGuardedClient(options: GuardedClientOptions): GuardedClien
   return {
     fetch: (request) => fetchWhole(call, request),
     stream: (request) => openStream(call, request),
+    check: (url) => checkUrl(guard, parseUrl(url)),
     close: () => agent.destroy(),
   };
 }

@@ -27,6 +27,10 @@ export const STEPS = [
   "gateway.usage-written",
   "gateway.usage-shipped",
   "gateway.slice-leased",
+  // webhooks
+  "webhooks.claimed",
+  "webhooks.sent",
+  "webhooks.recorded",
 ] as const;
 
 export type Step = (typeof STEPS)[number];

@@ -27,6 +27,7 @@ export {
   type UsageRecord,
   type WindowInput,
 } from "./metering/index.ts";
+export { type News, type TellNews, tellNews } from "./news.ts";
 export {
   attachCard,
   type Card,

@@ -18,6 +18,12 @@ export interface BillingSettings {
   readonly payments: PaymentsMode;
 }
 
+/** What main configures beside that. */
+export interface ConfiguredBilling extends BillingSettings {
+  /** Users are told when their balance falls below it; 0 (the default) for never. */
+  readonly balanceLowNanos?: bigint;
+}
+
 export async function readSettings(ctx: DbCtx): Promise<BillingSettings> {
   const { rows } = await sql<BillingSettings>`select currency, payments from billing_settings`.execute(
     ctx.db,
@@ -28,9 +34,12 @@ export async function readSettings(ctx: DbCtx): Promise<BillingSettings> {
 }
 
 /** Writes the settings. Throws CONFIG_INVALID when the currency would change under books that are not empty. */
-export function configureBilling(ctx: DbCtx, settings: BillingSettings): Promise<void> {
+export function configureBilling(ctx: DbCtx, settings: ConfiguredBilling): Promise<void> {
   return withTransaction(ctx, async (tx) => {
-    const { currency, payments } = settings;
+    const { currency, payments, balanceLowNanos = 0n } = settings;
+    await sql`update billing_settings set balance_low_mark = ${balanceLowNanos} where balance_low_mark <> ${balanceLowNanos}`.execute(
+      tx.db,
+    );
     const now = await readSettings(tx);
     if (now.currency === currency && now.payments === payments) return;
     if (now.currency !== currency && (await hasMoney(tx))) {

@@ -150,6 +150,17 @@ export const settings = z.object({
     .url({ protocol: /^https?$/ })
     .optional()
     .describe("Where those terms can be read. Needs SLIPWAY_TERMS_VERSION."),
+  SLIPWAY_BALANCE_LOW: z.coerce
+    .number()
+    .min(0)
+    .max(1_000_000)
+    .default(5)
+    .describe(
+      "Units of the currency: when a balance falls below, its user's webhooks are told; 0 for never.",
+    ),
+  SLIPWAY_WEBHOOK_HOSTS: hosts.describe(
+    "Hosts that users' webhooks may reach without https or at private addresses, and ranges of addresses, separated by commas.",
+  ),
   SLIPWAY_LOG_LEVEL: z
     .enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
     .default("info")

@@ -3,6 +3,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { auditRoutes, createAuditNotes, purgeAudit, runAuditNotes } from "../audit/index.ts";
+import { createGuardedClient } from "../base/guarded-client.ts";
+import { NANOS_PER_UNIT } from "../base/money.ts";
 import type { Steps } from "../base/steps.ts";
 import * as billing from "../billing/index.ts";
 import { catalogRoutes } from "../catalog/index.ts";
@@ -23,6 +25,13 @@ import { observabilityRoutes, pruneServed } from "../observability/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
 import { supportRoutes } from "../support/index.ts";
+import {
+  purgeWebhooks,
+  runDeliveries,
+  SEND_MS,
+  type WebhooksDeps,
+  webhookRoutes,
+} from "../webhooks/index.ts";
 import { authenticatorOf } from "./authenticator.ts";
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
@@ -32,6 +41,7 @@ import type { Installation } from "./installation.ts";
 import { stepsFrom } from "./kill-steps.ts";
 import { type Machines, machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
+import { billingNews, modelNews } from "./news.ts";
 import { OPENAPI } from "./paths.ts";
 import type { RoleName } from "./roles.ts";
 import { addStripeWebhook } from "./stripe-webhook.ts";
@@ -51,6 +61,8 @@ export interface ServeOptions {
 /** How long stopping waits for answers that are under way. */
 const CLOSE_DRAIN_MS = 20_000;
 const MINUTE_MS = 60_000;
+/** How late a payment or a low balance is told. */
+const NEWS_MS = 2_000;
 
 /** Starts the roles; when one can't start, those that did are stopped again. */
 export async function serve(
@@ -69,6 +81,7 @@ export async function serve(
     await billing.configureBilling(installation.ctx, {
       currency: config.SLIPWAY_CURRENCY,
       payments: payments?.name ?? "off",
+      balanceLowNanos: BigInt(Math.round(config.SLIPWAY_BALANCE_LOW * 1_000)) * (NANOS_PER_UNIT / 1_000n),
     });
     const stop = new AbortController();
     const changes = hearChanges(installation);
@@ -87,13 +100,15 @@ export async function serve(
     const machines = machinesOf(config, VERSION, steps);
     undo.push(machines.close);
     const models = await modelsDeps(installation, machines, changes, steps, gatewayUrl);
+    const webhooks = webhooksDeps(installation, steps);
+    undo.push(webhooks.client.close);
     let apiUrl = urlOf(config.SLIPWAY_BIND, config.SLIPWAY_PORT);
     if (roles.includes("api")) {
-      const rpc = await startApi(installation, models, payments, stop.signal);
+      const rpc = await startApi(installation, models, payments, webhooks, stop.signal);
       undo.push(rpc.close);
       apiUrl = urlOf(config.SLIPWAY_BIND, rpc.port);
     }
-    if (roles.includes("worker")) undo.push(startWorker(installation, models, payments));
+    if (roles.includes("worker")) undo.push(startWorker(installation, models, payments, webhooks));
     if (config.SLIPWAY_METRICS_PORT !== undefined) {
       undo.push(await serveMetrics(config.SLIPWAY_METRICS_PORT, registries));
     }
@@ -136,6 +151,7 @@ async function startApi(
   installation: Installation,
   models: ModelsDeps,
   payments: Payments,
+  webhooks: WebhooksDeps,
   stop: AbortSignal,
 ) {
   const { ctx, box, config } = installation;
@@ -158,6 +174,7 @@ async function startApi(
       supportRoutes(deps),
       observabilityRoutes(deps),
       auditRoutes(deps),
+      webhookRoutes({ ...deps, webhooks }),
     ],
     authenticate: (call, bearer) => authenticator.authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
@@ -197,11 +214,13 @@ function startWorker(
   installation: Installation,
   models: ModelsDeps,
   payments: Payments,
+  webhooks: WebhooksDeps,
 ): () => Promise<void> {
   const { ctx, config } = installation;
   const stop = new AbortController();
   const loops = [
     runReconciler(ctx, models, stop.signal),
+    runDeliveries(ctx, webhooks, stop.signal),
     runPeriodicJobs(ctx, periodicJobs(config, models, payments), stop.signal),
   ];
   return async () => {
@@ -260,6 +279,16 @@ function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): r
       everyMs: 60 * MINUTE_MS,
       run: async (ctx) => void (await pruneServed(ctx)),
     },
+    {
+      name: "tell-billing-news",
+      everyMs: NEWS_MS,
+      run: async (ctx) => void (await billing.tellNews(ctx, billingNews)),
+    },
+    {
+      name: "purge-webhooks",
+      everyMs: 60 * MINUTE_MS,
+      run: async (ctx) => void (await purgeWebhooks(ctx)),
+    },
   ];
 }
 
@@ -291,6 +320,18 @@ async function modelsDeps(
     billing,
     changes: changes.models,
     terms: termsOf(config),
+    news: modelNews,
+  };
+}
+
+/** Receivers must be public unless the operator lists their host. */
+function webhooksDeps({ box, config }: Installation, steps: Steps): WebhooksDeps {
+  const allowed = config.SLIPWAY_WEBHOOK_HOSTS;
+  return {
+    box,
+    steps,
+    sendMs: SEND_MS,
+    client: createGuardedClient({ allowed, userAgent: `slipway/${VERSION}` }),
   };
 }
 

@@ -19,6 +19,7 @@ import { nextStepOf } from "./reasons.ts";
 import { newApiKey, sealApiKey, sealHfToken } from "./secrets.ts";
 import { insertEvents } from "./store/events.ts";
 import { insertModel } from "./store/models.ts";
+import { tellMove } from "./tell-move.ts";
 import { endpointOf } from "./view.ts";
 import { windowOf } from "./windows.ts";
 
@@ -72,6 +73,7 @@ async function accept(
     const made: ModelView = { model, spec, events, apiKey, endpoint: endpointOf(deps, model.id) };
     await hooks?.completeIn(tx, made);
     await notify(tx, MODELS_CHANNEL, model.id);
+    await tellMove(tx, deps, null, model);
     deps.steps.reach("deploy.before-commit");
     return made;
   });

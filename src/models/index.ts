@@ -14,11 +14,13 @@ export type {
   CompletionProbe,
   GpuPrice,
   ModelBilling,
+  ModelNews,
   ModelsDeps,
   MoneyVerdict,
   ProbeTarget,
   SlotInput,
   SlotTime,
+  StatusMove,
   WindowInput,
 } from "./ports.ts";
 export { type Preflight, preflight } from "./preflight.ts";

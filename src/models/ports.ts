@@ -12,6 +12,8 @@ import type { ProbeOutcome } from "./attempt.ts";
 import type { ModelChanges } from "./changes.ts";
 import type { ModelLimits } from "./limits.ts";
 import type { Provider } from "./model.ts";
+import type { ConditionReason } from "./reasons.ts";
+import type { ModelStatus } from "./states.ts";
 
 /** A version of a price: per GPU and hour, or per replica and hour on CPUs. */
 export interface GpuPrice {
@@ -91,6 +93,21 @@ export interface CompletionProbe {
   probe(ctx: BaseCtx, target: ProbeTarget, timeoutMs: number): Promise<ProbeOutcome>;
 }
 
+/** A model that took on another status. */
+export interface StatusMove {
+  readonly modelId: string;
+  readonly userId: string;
+  /** Null for a model that was just made. */
+  readonly from: ModelStatus | null;
+  readonly to: ModelStatus;
+  readonly reason: ConditionReason;
+}
+
+/** Whoever wants to tell the owner. Called last in the transaction that writes the move, so that neither is without the other. */
+export interface ModelNews {
+  moved(tx: TxCtx, move: StatusMove): Promise<void>;
+}
+
 export interface ModelsDeps {
   readonly drivers: readonly Driver[];
   readonly engines: readonly Engine[];
@@ -104,6 +121,7 @@ export interface ModelsDeps {
   readonly probe: CompletionProbe;
   readonly billing: ModelBilling;
   readonly changes: ModelChanges;
+  readonly news: ModelNews;
   /** What owners accept before they deploy; undefined where the operator configured no terms. */
   readonly terms?: Terms | undefined;
 }

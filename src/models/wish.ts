@@ -15,6 +15,7 @@ import { updateAttempt } from "./store/attempts.ts";
 import { insertEvents } from "./store/events.ts";
 import { lockModel, type ModelWithSpec, selectModel, updateWish } from "./store/models.ts";
 import { selectLiveAttempts } from "./store/queue.ts";
+import { tellMove } from "./tell-move.ts";
 import { viewOf } from "./view.ts";
 
 export interface WishInput {
@@ -107,6 +108,7 @@ async function save(tx: TxCtx, deps: ModelsDeps, found: Found, wished: Wished): 
   await insertEvents(tx, next, [wished.event], now);
   await notify(tx, MODELS_CHANNEL, next.id);
   await notify(tx, ROUTES_CHANNEL, `model:${next.id}`);
+  await tellMove(tx, deps, found.model, next);
   return next;
 }
 

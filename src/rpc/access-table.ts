@@ -12,6 +12,7 @@ import { AdminIdentityService } from "../../gen/slipway/identity/v1/admin_identi
 import { ModelControlService } from "../../gen/slipway/model/v1/model_control_service_pb.js";
 import { PreflightService } from "../../gen/slipway/model/v1/preflight_service_pb.js";
 import { ObservabilityService } from "../../gen/slipway/observability/v1/observability_service_pb.js";
+import { WebhookService } from "../../gen/slipway/webhooks/v1/webhook_service_pb.js";
 import { AdminBillingService } from "../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
 import { BillingModelService } from "../../gen/tensormesh/billing/v1/billing_model_service_pb.js";
 import { BillingTransactionService } from "../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
@@ -114,6 +115,19 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   // What happened
   ...rows(ActivityService, { listActivities: row("USER", "read", OWNER) }),
   ...rows(AdminAuditService, { listAuditEvents: row("ADMIN", "read", over("user_id", "actor_user_id")) }),
+  // Webhooks
+  ...rows(WebhookService, {
+    createWebhookEndpoint: row("USER", "write", OWNER, "webhook.created"),
+    listWebhookEndpoints: row("USER", "read", OWNER),
+    getWebhookEndpoint: row("USER", "read", RESOURCE),
+    updateWebhookEndpoint: row("USER", "write", RESOURCE, "webhook.updated"),
+    deleteWebhookEndpoint: row("USER", "write", RESOURCE, "webhook.deleted"),
+    rotateWebhookEndpointSecret: row("USER", "write", RESOURCE, "webhook.secret_rotated"),
+    pingWebhookEndpoint: row("USER", "write", RESOURCE, "webhook.pinged"),
+    listWebhookDeliveries: row("USER", "read", OWNER),
+    getWebhookDelivery: row("USER", "read", RESOURCE),
+    replayWebhookDelivery: row("USER", "write", RESOURCE, "webhook.replayed"),
+  }),
   // Models
   ...rows(BillingModelService, { deployModel: row("USER", "write", OWNER, "model.deployed") }),
   ...rows(PreflightService, {

@@ -1,4 +1,5 @@
 /** A whole control plane in simulation: several workers, a database, two providers, an owner with money, on a virtual clock. */
+
 import { sql } from "kysely";
 import { silentLog } from "../../src/base/log.ts";
 import { secretBox } from "../../src/base/seal.ts";
@@ -7,6 +8,7 @@ import * as billing from "../../src/billing/index.ts";
 import type { Db, DbCtx } from "../../src/db/db.ts";
 import type { Engine, WeightsFacts } from "../../src/engines/engine.ts";
 import { createUser, type Principal } from "../../src/identity/index.ts";
+import { modelNews } from "../../src/main/news.ts";
 import {
   type CompletionProbe,
   createModelChanges,
@@ -92,6 +94,7 @@ export async function simWorld(db: Db, seed: number): Promise<SimWorld> {
     probe: simProbe(providers, chance, faults),
     billing,
     changes: createModelChanges(),
+    news: modelNews,
   };
   const deps: ModelsDeps = { ...base, steps: { reach: () => {} } };
   const world: SimWorld = {

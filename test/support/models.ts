@@ -97,6 +97,7 @@ export async function modelFixture(
     probe: simProbe([local], chance, faults),
     billing,
     changes: createModelChanges(),
+    news: { moved: async () => {} },
     ...options.deps,
   };
   const pass = async (as = deps) => void (await reconcileDue(ctx, as, { now: clock.now(), limit: 100 }));

@@ -1,6 +1,7 @@
 /** What the processor says of a payment becomes ours: state and ledger in one transaction, and money once. */
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import { postTransfer } from "../ledger/index.ts";
+import { notePayment } from "../news.ts";
 import { settleDebt } from "./debt.ts";
 import { type Intent, lockIntent, updateIntent } from "./intent-store.ts";
 import type { Payment } from "./processor.ts";
@@ -30,7 +31,19 @@ export async function settlePaymentIn(tx: TxCtx, seen: Seen, payment: Payment): 
     transferId,
     at: tx.clock.now(),
   });
+  await noteEnd(tx, intent, payment);
   return true;
+}
+
+/** What is read again says nothing new; a failure may still be followed by a success. */
+async function noteEnd(tx: TxCtx, intent: Intent, { outcome, processorId }: Payment): Promise<void> {
+  if (outcome.state === "requires_action" || outcome.state === intent.state) return;
+  await notePayment(tx, {
+    userId: intent.userId,
+    paymentId: processorId || (intent.processorId ?? ""),
+    amount: { currency: intent.currency, nanos: intent.amountNanos },
+    failure: outcome.state === "failed" ? outcome.reason : null,
+  });
 }
 
 async function credit(tx: TxCtx, intent: Intent): Promise<bigint> {

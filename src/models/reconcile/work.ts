@@ -13,6 +13,7 @@ import { type AttemptOrigin, insertAttempt, settleCall, updateAttempt } from "..
 import { insertEvents, pruneEvents } from "../store/events.ts";
 import { updateState } from "../store/models.ts";
 import { claimOf, lockClaim, release } from "../store/queue.ts";
+import { tellMove } from "../tell-move.ts";
 import { describeEvents } from "./events.ts";
 
 /** What an attempt is started with, read when first needed. */
@@ -103,6 +104,7 @@ export async function commit(
     const change = await effect(tx);
     const next = conclude(ctx, deps, work, change);
     await write(tx, work, next, change);
+    await tellMove(tx, deps, work.saved.model, next.model);
     return next;
   });
   if (!after) {

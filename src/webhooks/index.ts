@@ -1,0 +1,16 @@
+export { announce } from "./announce.ts";
+export { createEndpoint, type EndpointWithSecret, type NewEndpoint } from "./create-endpoint.ts";
+export { deleteEndpoint } from "./delete-endpoint.ts";
+export { deliverDue } from "./deliver-due.ts";
+export { type DeliveriesInput, listDeliveries } from "./list-deliveries.ts";
+export { listEndpoints } from "./list-endpoints.ts";
+export type { Attempt, Delivery, Endpoint, EventType, EventValue, NewEvent } from "./model.ts";
+export { getDelivery, getEndpoint } from "./owned.ts";
+export { pingEndpoint } from "./ping-endpoint.ts";
+export { SEND_MS, type WebhooksDeps } from "./ports.ts";
+export { purgeWebhooks } from "./purge.ts";
+export { replayDelivery } from "./replay-delivery.ts";
+export { rotateSecret } from "./rotate-secret.ts";
+export { type WebhookRoutesDeps, webhookRoutes } from "./rpc.ts";
+export { runDeliveries } from "./run-deliveries.ts";
+export { type EndpointChange, updateEndpoint } from "./update-endpoint.ts";

@@ -28,6 +28,7 @@ import { addTerms } from "./commands/terms.ts";
 import { addTickets } from "./commands/tickets.ts";
 import { addTransactions } from "./commands/transactions.ts";
 import { addUsage } from "./commands/usage.ts";
+import { addWebhooks } from "./commands/webhooks.ts";
 import type { CliIo } from "./io.ts";
 import { withUsageErrors } from "./usage-errors.ts";
 
@@ -49,6 +50,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addUsage(program, io);
   addCatalog(program, io);
   addTickets(program, io);
+  addWebhooks(program, io);
   addActivities(program, io);
   addAdmin(program, io);
   tab(program, { completionCommandName: "completion" });

@@ -64,7 +64,7 @@ export function restEdge(t: Cleanup, ctx: DbCtx, routes: Routes) {
   /** One call as somebody. */
   const call = async (
     who: { readonly token: string },
-    method: "GET" | "POST" | "PUT" | "DELETE",
+    method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
     url: string,
     payload?: object,
     headers?: Readonly<Record<string, string>>,

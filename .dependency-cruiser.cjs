@@ -1,6 +1,6 @@
 // Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
 const domains =
-  "audit|identity|oidc|idempotency|rate-limit|billing|models|catalog|support|weights|webhooks|gateway|jobs|observability|client";
+  "audit|identity|oidc|openid-provider|idempotency|rate-limit|billing|models|catalog|support|weights|webhooks|gateway|jobs|observability|client";
 
 /** A folder of src and the folders of src that it may import, besides itself. */
 const allowed = {
@@ -14,6 +14,7 @@ const allowed = {
   identity: ["base", "db", "audit"],
   oidc: ["base", "db", "identity"],
   audit: ["base", "db"],
+  "openid-provider": ["base", "db", "identity"],
   idempotency: ["base", "db"],
   "rate-limit": ["base", "db"],
   webhooks: ["base", "db", "identity"],

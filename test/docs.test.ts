@@ -250,6 +250,7 @@ function nowhere(): CliIo {
     configDir: "",
     installationDir: "",
     fetch,
+    openBrowser: async () => false,
     clock: systemClock,
     random: systemRandom,
     interrupted: new AbortController().signal,

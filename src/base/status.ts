@@ -76,6 +76,9 @@ export const REASONS = [
   "NOT_ALLOWED",
   "LAST_SUPER_ADMIN",
   "TOS_NOT_ACCEPTED",
+  "LOGIN_FAILED",
+  "LOGIN_UNAVAILABLE",
+  "INVITATION_INVALID",
   // models and places
   "MODEL_NOT_FOUND",
   "MODEL_NAME_TAKEN",

@@ -17,6 +17,8 @@ export interface CliIo {
   /** Folder of the installation on this machine, where the quickstart leaves its addresses and tokens. */
   readonly installationDir: string;
   readonly fetch: typeof fetch;
+  /** Shows a page to the user; false where there is no browser. */
+  openBrowser(url: string): Promise<boolean>;
   readonly clock: Clock;
   readonly random: Random;
   /** Aborts when the user interrupts the program (SIGINT, SIGTERM). */

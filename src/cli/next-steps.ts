@@ -4,7 +4,9 @@ import type { Failure } from "./failure.ts";
 const BY_REASON: Readonly<Record<string, string>> = {
   TOKEN_MISSING: "Log in with `slipway login`, or set SLIPWAY_TOKEN.",
   TOKEN_INVALID: "Log in again with `slipway login`. `slipway whoami` tests a token.",
-  TOKEN_EXPIRED: "Ask an administrator for a new token, then `slipway login`.",
+  TOKEN_EXPIRED: "Log in again with `slipway login`. A machine token: ask an administrator for a new one.",
+  LOGIN_FAILED: "Begin again with `slipway login`.",
+  LOGIN_UNAVAILABLE: "Use a machine token (`slipway admin users token` makes one): `slipway login --token`.",
   SCOPE_MISSING: "Use a token with that scope: `slipway admin users token` makes one.",
   USER_DISABLED: "Ask an administrator.",
   NOT_ALLOWED: "`slipway whoami` shows as whom you ask; this needs another role or another owner.",

@@ -13,6 +13,7 @@ import {
   resolveSettings,
   type Settings,
 } from "./settings.ts";
+import { storedToken } from "./sign-in/stored-session.ts";
 
 const TIMEOUT_DEFAULT_S = 60;
 const TIMEOUT_MAX_S = 86_400;
@@ -90,7 +91,7 @@ export function sessionOf(
 ): Session {
   const slipway = createSlipway({
     baseUrl: settings.apiUrl,
-    token: settings.token,
+    token: settings.refreshes ? storedToken(io, settings.apiUrl) : settings.token,
     timeoutMs: options.timeout * 1_000,
     signal: io.interrupted,
     fetch: io.fetch,

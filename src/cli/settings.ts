@@ -7,6 +7,7 @@ import type { CliIo } from "./io.ts";
 import { readLogins } from "./login-file.ts";
 import { readTokenFile } from "./secret-input.ts";
 
+const STORED = "stored login";
 export const DEFAULT_API_URL = "http://127.0.0.1:8080";
 
 /** Options that every command has. */
@@ -25,6 +26,8 @@ export interface Settings {
   readonly apiUrl: string;
   /** "" where there is none. */
   readonly token: string;
+  /** The token is of a stored login that refreshes itself: ask for it anew before each call. */
+  readonly refreshes: boolean;
   /** Where the token came from, for people; never the token. */
   readonly tokenSource: string;
   /** Common base address of the gateway, where it is known. */
@@ -61,13 +64,14 @@ export async function resolveSettings(
   const login = logins?.logins[apiUrl];
   const local = quickstart && sameUrl(quickstart.apiUrl, apiUrl) ? quickstart : undefined;
   const found = await findToken(io, options.tokenFile, [
-    [login?.token, "stored login"],
+    [login?.token, STORED],
     [capacity === "admin" ? local?.adminToken : local?.userToken, "quickstart"],
   ]);
   const gatewayUrl = given(io.env.SLIPWAY_GATEWAY_URL) ?? login?.gatewayUrl ?? local?.gatewayUrl;
   return {
     apiUrl,
     ...found,
+    refreshes: found.tokenSource === STORED && login?.session !== undefined,
     gatewayUrl: gatewayUrl === undefined ? undefined : checkedUrl(gatewayUrl, "SLIPWAY_GATEWAY_URL"),
     apiKey: given(io.env.SLIPWAY_API_KEY) ?? local?.userKey,
   };

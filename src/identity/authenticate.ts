@@ -57,7 +57,8 @@ function refused(reason: "TOKEN_MISSING" | "TOKEN_INVALID" | "TOKEN_EXPIRED", me
   return new StatusError({ code: "UNAUTHENTICATED", reason, message });
 }
 
-function userDisabled(): StatusError {
+/** A user who may do nothing. */
+export function userDisabled(): StatusError {
   return new StatusError({
     code: "PERMISSION_DENIED",
     reason: "USER_DISABLED",

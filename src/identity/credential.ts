@@ -4,6 +4,7 @@ import type { Random } from "../base/random.ts";
 /** Beginnings of secrets, so that people and secret scanners know one when they see it. */
 export const ACCESS_TOKEN_PREFIX = "swt_";
 export const INFERENCE_KEY_PREFIX = "sk-";
+const INVITATION_PREFIX = "swi_";
 
 /** 256 bits: guessing one is hopeless, so a plain hash is enough at rest and no rate limit has to protect it. */
 const SECRET_BYTES = 32;
@@ -26,6 +27,11 @@ export function newAccessToken(random: Random): NewCredential {
 
 export function newInferenceKey(random: Random): NewCredential {
   return credential(INFERENCE_KEY_PREFIX, random);
+}
+
+/** A code that sets a password once. */
+export function newInvitationCode(random: Random): NewCredential {
+  return credential(INVITATION_PREFIX, random);
 }
 
 /** False for what can't be a token of ours: no need to hash it or to ask the database. */

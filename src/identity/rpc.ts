@@ -1,6 +1,6 @@
 /** The wire of identity: convert in, decide by access.ts, call one verb, convert out. */
 import { create } from "@bufbuild/protobuf";
-import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { EmptySchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   AdminIdentityService,
@@ -8,6 +8,7 @@ import {
   CreateUserResponseSchema,
   DisableUserResponseSchema,
   EnableUserResponseSchema,
+  InviteUserResponseSchema,
   ListAccessTokensResponseSchema,
   RevokeAccessTokenResponseSchema,
 } from "../../gen/slipway/identity/v1/admin_identity_service_pb.js";
@@ -51,6 +52,8 @@ import { listAccessTokens, tokenQuery } from "./list-access-tokens.ts";
 import { listApiKeys } from "./list-api-keys.ts";
 import { listUsers } from "./list-users.ts";
 import type { User } from "./model.ts";
+import { inviteUser } from "./passwords/invite-user.ts";
+import { type PasswordPage, passwordPageUrl } from "./passwords/password-page.ts";
 import { getAccessToken, revokeAccessToken } from "./revoke-access-token.ts";
 import { rotateApiKey } from "./rotate-api-key.ts";
 import { requireTerms, type Terms } from "./terms.ts";
@@ -59,6 +62,8 @@ import { updateProfile } from "./update-profile.ts";
 export interface IdentityRoutesDeps extends RoutesDeps {
   /** What users accept before they make keys; undefined where the operator configured no terms. */
   readonly terms?: Terms | undefined;
+  /** Where users set their passwords; absent where none do. */
+  readonly passwordPage?: PasswordPage;
   /** What the payment processor calls these users, of those whom it knows. Identity knows no money, profiles show it. */
   readonly customerIds?: (ctx: DbCtx, userIds: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
@@ -178,6 +183,23 @@ function adminIdentityService(deps: IdentityRoutesDeps): ServiceImpl<typeof Admi
     async enableUser(request, context) {
       const user = await setDisabled(deps, context, request.targetUserId, false);
       return create(EnableUserResponseSchema, { user });
+    },
+    async inviteUser(request, context) {
+      const principal = deps.edge.principalOf(context);
+      const passwordUrl = await passwordPageUrl(deps.passwordPage);
+      return answeredOnce(deps, context, InviteUserResponseSchema, async (tx) => {
+        const target = await getUser(tx, request.targetUserId.toLowerCase());
+        // Whoever has the code becomes the user, as with a token.
+        requireTokenRightsOver(principal, target);
+        const { user, login, code, expiresAt } = await inviteUser(tx, { userId: target.id });
+        return create(InviteUserResponseSchema, {
+          user: userToWire(user),
+          login,
+          passwordUrl,
+          code,
+          expiresAt: timestampFromDate(expiresAt),
+        });
+      });
     },
     createAccessToken(request, context) {
       const userId = deps.edge.ownerOf(context);

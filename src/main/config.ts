@@ -102,6 +102,12 @@ export const settings = z.object({
   SLIPWAY_TRUSTED_PROXIES: ranges.describe(
     "Addresses and ranges of reverse proxies, separated by commas, whose X-Forwarded-For names the caller.",
   ),
+  SLIPWAY_PUBLIC_URL: z
+    .url()
+    .optional()
+    .describe(
+      "Where browsers and clients reach the control plane: https://host, without a path; default: its own address. People can log in only where it is https or loopback.",
+    ),
   SLIPWAY_OIDC_ISSUER: z
     .url()
     .optional()
@@ -123,6 +129,16 @@ export const settings = z.object({
   SLIPWAY_OIDC_HOSTS: hosts.describe(
     "Hosts and ranges besides the issuer's own that its keys may be fetched from although they are private.",
   ),
+  SLIPWAY_OIDC_CLIENT_ID: z
+    .string()
+    .optional()
+    .describe(
+      "The issuer's id of the public client with which `slipway login` logs in; unset: with machine tokens only.",
+    ),
+  SLIPWAY_OIDC_SCOPES: z
+    .string()
+    .default("openid offline_access")
+    .describe("What `slipway login` asks the issuer for."),
   SLIPWAY_ADMIN_SUBJECTS: hosts.describe(
     "Subjects of the issuer, separated by commas, that are SUPER_ADMIN whenever they call.",
   ),
@@ -255,7 +271,17 @@ function checkFences(config: Config): void {
       "DATABASE_URL needs SLIPWAY_SECRET_KEY: every process must open the same sealed secrets. Make one with `openssl rand -hex 32`.",
     );
   }
+  checkPublicUrl(config.SLIPWAY_PUBLIC_URL);
   checkIssuer(config);
+}
+
+function checkPublicUrl(text: string | undefined): void {
+  if (text === undefined) return;
+  const url = new URL(text);
+  if (/^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return;
+  throw refused(
+    "SLIPWAY_PUBLIC_URL must be an address like https://slipway.example.com, without path, query or user.",
+  );
 }
 
 function checkIssuer({

@@ -2,6 +2,7 @@ import { systemClock } from "../base/clock.ts";
 import { systemRandom } from "../base/random.ts";
 import type { CliIo } from "../cli/index.ts";
 import { userConfigDir } from "./config.ts";
+import { openBrowser } from "./open-browser.ts";
 
 /** What the commands see of this process. */
 export function processIo(): CliIo {
@@ -24,6 +25,7 @@ export function processIo(): CliIo {
     configDir: userConfigDir(process.env),
     installationDir: process.env.SLIPWAY_HOME ?? ".slipway",
     fetch,
+    openBrowser: (url) => openBrowser(process.env, url),
     clock: systemClock,
     random: systemRandom,
     interrupted: interrupted.signal,

@@ -10,7 +10,7 @@ import * as billing from "../billing/index.ts";
 import { catalogRoutes } from "../catalog/index.ts";
 import { createGateway, GATEWAY_LIMITS, type Gateway } from "../gateway/index.ts";
 import { createIdempotency, purgeIdempotency } from "../idempotency/index.ts";
-import { identityRoutes, type Terms } from "../identity/index.ts";
+import { identityRoutes, purgeLogins, type Terms } from "../identity/index.ts";
 import { type PeriodicJob, runPeriodicJobs } from "../jobs/index.ts";
 import {
   httpCompletionProbe,
@@ -22,6 +22,7 @@ import {
   sweep,
 } from "../models/index.ts";
 import { observabilityRoutes, pruneServed } from "../observability/index.ts";
+import { purgeLoginState } from "../openid-provider/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
 import { supportRoutes } from "../support/index.ts";
@@ -32,13 +33,13 @@ import {
   type WebhooksDeps,
   webhookRoutes,
 } from "../webhooks/index.ts";
-import { authenticatorOf } from "./authenticator.ts";
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
 import { watchDatabase } from "./database-health.ts";
 import { gatewayControl } from "./gateway-control.ts";
 import type { Installation } from "./installation.ts";
 import { stepsFrom } from "./kill-steps.ts";
+import { loginOf, METADATA_PATH } from "./login.ts";
 import { type Machines, machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { billingNews, modelNews } from "./news.ts";
@@ -162,12 +163,17 @@ async function startApi(
     token: perMinute(config.SLIPWAY_TOKEN_REQUESTS_PER_MINUTE),
     address: perMinute(config.SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE),
   });
-  const authenticator = authenticatorOf(config);
+  const login = loginOf(installation);
   const auditNotes = createAuditNotes(ctx);
   const rpc = edge.createRpcServer({
     ctx,
     routes: [
-      identityRoutes({ ...deps, terms: models.terms, customerIds: billing.customerIdsOf }),
+      identityRoutes({
+        ...deps,
+        terms: models.terms,
+        customerIds: billing.customerIdsOf,
+        passwordPage: login.passwordPage,
+      }),
       billing.billingRoutes({ ...deps, payments }),
       modelRoutes({ ...deps, models }),
       catalogRoutes(deps),
@@ -176,13 +182,15 @@ async function startApi(
       auditRoutes(deps),
       webhookRoutes({ ...deps, webhooks }),
     ],
-    authenticate: (call, bearer) => authenticator.authenticate({ ...call, db }, bearer),
+    authenticate: (call, bearer) => login.authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     pace: rateLimit.take,
     noteAudit: auditNotes.note,
     trustedProxies: config.SLIPWAY_TRUSTED_PROXIES,
     openApi: await readFile(OPENAPI, "utf8"),
     version: VERSION,
+    documents: { [METADATA_PATH]: login.metadata },
+    mounts: login.mounts,
     health: watchDatabase(ctx, stop),
   });
   addStripeWebhook(rpc.app, ctx, payments);
@@ -192,13 +200,14 @@ async function startApi(
     port: config.SLIPWAY_PORT,
     ...(grpcPort === undefined ? {} : { grpcPort }),
   });
+  login.listening(urlOf(config.SLIPWAY_BIND, port));
   const ended = new AbortController();
   const loops = [runExchange(ctx, rateLimit, ended.signal), runAuditNotes(ctx, auditNotes, ended.signal)];
   return {
     port,
     async close() {
       await rpc.close();
-      await authenticator.close();
+      await login.close();
       ended.abort();
       await Promise.all(loops);
     },
@@ -288,6 +297,14 @@ function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): r
       name: "purge-webhooks",
       everyMs: 60 * MINUTE_MS,
       run: async (ctx) => void (await purgeWebhooks(ctx)),
+    },
+    {
+      name: "purge-logins",
+      everyMs: 10 * MINUTE_MS,
+      run: async (ctx) => {
+        await purgeLoginState(ctx);
+        await purgeLogins(ctx);
+      },
     },
   ];
 }

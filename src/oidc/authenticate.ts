@@ -1,6 +1,6 @@
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
-import { type Principal, principalThrough, signIn } from "../identity/index.ts";
+import { type Principal, principalThrough, type User } from "../identity/index.ts";
 import type { IssuerKeys } from "./issuer-keys.ts";
 import { verifiedTokens } from "./verified-tokens.ts";
 import { type TokenRules, type VerifiedToken, verifyToken } from "./verify-token.ts";
@@ -8,14 +8,14 @@ import { type TokenRules, type VerifiedToken, verifyToken } from "./verify-token
 export interface OidcDeps {
   readonly rules: TokenRules;
   readonly keys: IssuerKeys;
-  /** Subjects of the issuer that are SUPER_ADMIN for as long as they are listed. */
-  readonly adminSubjects: readonly string[];
+  /** The user that a verified token is of, as it is now. Asked at every call. */
+  readonly userOf: (ctx: DbCtx, token: VerifiedToken) => Promise<User>;
 }
 
 /** The caller behind a JWT. Throws TOKEN_INVALID, TOKEN_EXPIRED, USER_DISABLED, or UNAVAILABLE while the issuer is down. */
 export type OidcAuthenticate = (ctx: DbCtx, token: string) => Promise<Principal>;
 
-/** Lets in whoever holds an access token of the issuer. The first valid token of a subject makes its user. */
+/** Lets in whoever holds an access token of the issuer. */
 export function createOidcAuthenticate(deps: OidcDeps): OidcAuthenticate {
   const recent = verifiedTokens();
   return async (ctx, token) => {
@@ -27,15 +27,9 @@ export function createOidcAuthenticate(deps: OidcDeps): OidcAuthenticate {
       verified = await verifyToken(ctx, token, deps);
       recent.keep(token, verified, nowMs);
     }
-    const { subject, scopes, profile } = verified;
-    // Read every time: a user who was disabled or demoted a moment ago is that now.
-    const user = await signIn(ctx, {
-      ...profile,
-      identity: { issuer: deps.rules.issuer, subject },
-      superAdmin: deps.adminSubjects.includes(subject),
-    });
+    const user = await deps.userOf(ctx, verified);
     // Tokens of one user come and go by the minute; limits count them as one.
-    return principalThrough(user, { id: `jwt:${user.id}`, scopes });
+    return principalThrough(user, { id: `jwt:${user.id}`, scopes: verified.scopes });
   };
 }
 

@@ -1,8 +1,6 @@
-import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
 import type { BaseCtx } from "../base/ctx.ts";
-import type { GuardedClient } from "../base/guarded-client.ts";
 import { StatusError } from "../base/status.ts";
-import { fetchIssuerKeys } from "./fetch-issuer-keys.ts";
 
 /** The keys by which an issuer signs. */
 export interface IssuerKeys {
@@ -26,14 +24,17 @@ interface Known {
 }
 
 /** Keys of the issuer, fetched when they are first needed and when they are old or lack the one that is asked for. */
-export function issuerKeys(source: { readonly issuer: string; readonly client: GuardedClient }): IssuerKeys {
+export function issuerKeys(source: {
+  readonly issuer: string;
+  readonly fetch: () => Promise<JSONWebKeySet>;
+}): IssuerKeys {
   let known: Known | undefined;
   let askedMs = Number.NEGATIVE_INFINITY;
   let asking: Promise<boolean> | undefined;
 
   const fetchNow = async (ctx: BaseCtx): Promise<boolean> => {
     try {
-      const keys = await fetchIssuerKeys(source.client, source.issuer);
+      const keys = await source.fetch();
       known = { find: createLocalJWKSet(keys), sinceMs: ctx.clock.monotonicMs() };
       return true;
     } catch (error) {

@@ -17,7 +17,14 @@ import {
   listUsers,
   setUserDisabled,
 } from "../identity/index.ts";
-import { createOidcAuthenticate, issuerKeys, looksLikeJwt, type OidcAuthenticate } from "./index.ts";
+import {
+  createOidcAuthenticate,
+  fetchIssuerKeys,
+  issuerKeys,
+  looksLikeJwt,
+  type OidcAuthenticate,
+  usersOfIssuer,
+} from "./index.ts";
 import { AUDIENCE, type TestIssuer, testIssuer } from "./testing/issuer.ts";
 
 const START = new Date("2026-03-01T10:00:00Z");
@@ -55,8 +62,8 @@ async function setup(t: Cleanup, adminSubjects: readonly string[] = []): Promise
     logged: () => logged,
     authenticate: createOidcAuthenticate({
       rules: { issuer: issuer.url, audience: AUDIENCE, algorithms: ["RS256", "ES256"], clockSkewMs: SKEW_MS },
-      keys: issuerKeys({ issuer: issuer.url, client }),
-      adminSubjects,
+      keys: issuerKeys({ issuer: issuer.url, fetch: () => fetchIssuerKeys(client, issuer.url) }),
+      userOf: usersOfIssuer(issuer.url, adminSubjects),
     }),
     advance: (ms) => {
       elapsedMs += ms;

@@ -99,6 +99,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     // Over users of a higher role than the caller's the domain refuses these.
     disableUser: row("ADMIN", "write", over("target_user_id")),
     enableUser: row("ADMIN", "write", over("target_user_id")),
+    inviteUser: row("ADMIN", "write", over("target_user_id")),
     createAccessToken: row("ADMIN", "write", OWNER),
     listAccessTokens: row("ADMIN", "read", over("user_id")),
     revokeAccessToken: row("ADMIN", "write", RESOURCE),

@@ -1,5 +1,6 @@
 export { ownerOfCall as ownerOf, ownerOrAllOfCall as ownerOrAllOf } from "./access.ts";
 export { ctxOf, type IdempotentAnswer, idempotencyOf, principalOf, requestIdOf } from "./context.ts";
+export type { Mount } from "./mounts.ts";
 export type {
   Authenticate,
   FinishedCall,

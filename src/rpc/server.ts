@@ -17,6 +17,7 @@ import { requestGate } from "./gate.ts";
 import { GrpcServer } from "./grpc.ts";
 import { closeKeptAlive, type HttpLimits, httpServer } from "./http-server.ts";
 import { idempotent } from "./idempotent.ts";
+import { addMounts, type Mount } from "./mounts.ts";
 import { finishedCalls, observe } from "./observe.ts";
 import { addPlainRoutes, type PlainRoutes } from "./plain-routes.ts";
 import type { Authenticate, FinishedCall, Idempotency, NoteAudit, PaceCheck } from "./ports.ts";
@@ -44,6 +45,8 @@ export interface RpcServerOptions extends PlainRoutes {
   readonly authenticate: Authenticate;
   /** Without it an Idempotency-Key has no effect. */
   readonly idempotency?: Idempotency;
+  /** Other protocols on the same port. */
+  readonly mounts?: readonly Mount[];
   /** Limits how often a token and an address may call; without it they have no limit. */
   readonly pace?: PaceCheck;
   /** Takes refused calls, and what administrators do to other users, for the audit log. */
@@ -99,6 +102,7 @@ export function createRpcServer(options: RpcServerOptions): RpcServer {
     contextValues: ({ id, ip }) => createContextValues().set(requestIdKey, id).set(addressKey, ip),
   });
   addPlainRoutes(app, options);
+  addMounts(app, options.mounts ?? []);
   const rest = restHandler({
     ...gateDeps,
     routes: new RouteTable(methods),

@@ -6,6 +6,7 @@ import {
   CreateUserResponseSchema,
   DisableUserResponseSchema,
   EnableUserResponseSchema,
+  InviteUserResponseSchema,
 } from "../../../gen/slipway/identity/v1/admin_identity_service_pb.js";
 import {
   AdminUserService,
@@ -64,6 +65,17 @@ export function addAdminUsers(admin: Command, io: CliIo): void {
       run(io, options, (session) => createUser(session, name, options), AS_ADMIN),
     );
   withCommonOptions(
+    users
+      .command("invite")
+      .description(
+        "make the code by which a user sets a password to log in with, for the first time or anew",
+      ),
+  )
+    .argument("<user>", "id or e-mail address")
+    .action((user: string, options: CommonOptions) =>
+      run(io, options, (session) => inviteUser(session, user), AS_ADMIN),
+    );
+  withCommonOptions(
     users.command("token").description("make an access token by which a machine acts as the user"),
   )
     .argument("<user>", "id or e-mail address")
@@ -105,6 +117,22 @@ export function addAdminUsers(admin: Command, io: CliIo): void {
     .action((reference: string, options: CommonOptions) =>
       run(io, options, (session) => enableUser(session, reference), AS_ADMIN),
     );
+}
+
+async function inviteUser(session: Session, reference: string): Promise<void> {
+  const targetUserId = await userIdOf(session, reference);
+  const answer = await session.client(AdminIdentityService).inviteUser({ targetUserId }, session.keyed());
+  session.output.message(
+    InviteUserResponseSchema,
+    answer,
+    () =>
+      `${facts([
+        ["page", answer.passwordUrl],
+        ["code", `${answer.code}   (shown this once)`],
+        ["logs in as", answer.login],
+        ["until", time(answer.expiresAt)],
+      ])}\nSend page and code so that only the user reads them: whoever has the code can become the user.\n`,
+  );
 }
 
 async function disableUser(session: Session, reference: string): Promise<void> {
@@ -162,7 +190,8 @@ async function createUser(session: Session, displayName: string, options: Create
   session.output.message(
     CreateUserResponseSchema,
     answer,
-    () => `${userText(user)}\nGive the user a token: slipway admin users token ${user.id}\n`,
+    () =>
+      `${userText(user)}\nLet the user log in: slipway admin users invite ${user.id}\nGive a machine a token: slipway admin users token ${user.id}\n`,
   );
 }
 

@@ -56,9 +56,13 @@ export interface RunOptions {
   readonly isTty?: Partial<CliIo["isTty"]>;
   readonly interrupted?: AbortSignal;
   readonly fetch?: typeof fetch;
+  /** The user's browser; there is none otherwise. */
+  readonly openBrowser?: CliIo["openBrowser"];
   readonly clock?: Clock;
   /** Hears what is written to stdout while the command runs. */
   readonly onOutput?: (text: string) => void;
+  /** Hears what is written to stderr while the command runs. */
+  readonly onError?: (text: string) => void;
   /** Called when a question is put on stderr. */
   readonly onPrompt?: () => void;
   /** Secrets are meant to be in this one's output. */
@@ -93,6 +97,7 @@ export async function cli(t: Cleanup, env: Readonly<Record<string, string>> = {}
       const stdout = collector(options.onOutput);
       const stderr = collector((text) => {
         if (text.endsWith("> ")) options.onPrompt?.();
+        options.onError?.(text);
       });
       if (options.isTty?.stderr) Object.assign(stderr.stream, { isTTY: true, columns: 120 });
       const io: CliIo = {
@@ -104,6 +109,7 @@ export async function cli(t: Cleanup, env: Readonly<Record<string, string>> = {}
         configDir,
         installationDir,
         fetch: options.fetch ?? fetch,
+        openBrowser: options.openBrowser ?? (async () => false),
         clock: options.clock ?? virtualClock(),
         random: systemRandom,
         interrupted: options.interrupted ?? new AbortController().signal,

@@ -53,11 +53,35 @@ export interface InferenceKeyTable {
   previous_ends_at: Date | null;
 }
 
+export interface PasswordLoginTable {
+  user_id: string;
+  login: string;
+  password_hash: string;
+  changed_at: Date;
+}
+
+export interface PasswordInvitationTable {
+  user_id: string;
+  login: string;
+  code_hash: Buffer;
+  created_at: Date;
+  expires_at: Date;
+}
+
+export interface LoginAttemptTable {
+  who_hash: Buffer;
+  attempts: number;
+  since: Date;
+}
+
 type Tables = {
   users: UsersTable;
   access_token: AccessTokenTable;
   inference_key: InferenceKeyTable;
   terms_acceptance: TermsAcceptanceTable;
+  password_login: PasswordLoginTable;
+  password_invitation: PasswordInvitationTable;
+  login_attempt: LoginAttemptTable;
 };
 
 export const tables = (db: Db) => db.withTables<Tables>();

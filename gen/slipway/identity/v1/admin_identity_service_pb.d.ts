@@ -170,6 +170,74 @@ export declare type EnableUserResponse = Message<"slipway.identity.v1.EnableUser
 export declare const EnableUserResponseSchema: GenMessage<EnableUserResponse>;
 
 /**
+ * Who is invited to set a password.
+ *
+ * @generated from message slipway.identity.v1.InviteUserRequest
+ */
+export declare type InviteUserRequest = Message<"slipway.identity.v1.InviteUserRequest"> & {
+  /**
+   * The user, a UUID. It needs an e-mail address: that is what is typed to log in.
+   *
+   * @generated from field: string target_user_id = 1;
+   */
+  targetUserId: string;
+};
+
+/**
+ * Describes the message slipway.identity.v1.InviteUserRequest.
+ * Use `create(InviteUserRequestSchema)` to create a new message.
+ */
+export declare const InviteUserRequestSchema: GenMessage<InviteUserRequest>;
+
+/**
+ * What to send to the user.
+ *
+ * @generated from message slipway.identity.v1.InviteUserResponse
+ */
+export declare type InviteUserResponse = Message<"slipway.identity.v1.InviteUserResponse"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: tensormesh.user.v1.User user = 1;
+   */
+  user?: User | undefined;
+
+  /**
+   * What the user types as the name when logging in.
+   *
+   * @generated from field: string login = 2;
+   */
+  login: string;
+
+  /**
+   * The page where the code is given and the password set.
+   *
+   * @generated from field: string password_url = 3;
+   */
+  passwordUrl: string;
+
+  /**
+   * The code, here and never again. Whoever has it can become the user: send it so that only the user reads it.
+   *
+   * @generated from field: string code = 4;
+   */
+  code: string;
+
+  /**
+   * When the code ends by itself.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 5;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message slipway.identity.v1.InviteUserResponse.
+ * Use `create(InviteUserResponseSchema)` to create a new message.
+ */
+export declare const InviteUserResponseSchema: GenMessage<InviteUserResponse>;
+
+/**
  * A token by which a machine or a command line acts as its user.
  *
  * @generated from message slipway.identity.v1.AccessToken
@@ -457,6 +525,17 @@ export declare const AdminIdentityService: GenService<{
     methodKind: "unary";
     input: typeof EnableUserRequestSchema;
     output: typeof EnableUserResponseSchema;
+  },
+  /**
+   * Makes the code by which a user that no OIDC issuer knows sets a password, for the first time or anew. The code is in this answer
+   * and never shown again; it ends an earlier one, and ends itself when it was used or after three days.
+   *
+   * @generated from rpc slipway.identity.v1.AdminIdentityService.InviteUser
+   */
+  inviteUser: {
+    methodKind: "unary";
+    input: typeof InviteUserRequestSchema;
+    output: typeof InviteUserResponseSchema;
   },
   /**
    * Makes a token for the control plane. The token is in this answer and never shown again.

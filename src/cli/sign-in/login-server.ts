@@ -1,0 +1,47 @@
+import { z } from "zod";
+import { StatusError } from "../../base/status.ts";
+import { UnreachableError } from "../../client/index.ts";
+import type { CliIo } from "../io.ts";
+
+/** Where the users of a control plane log in, and as which client the command line asks. */
+export interface LoginServer {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly scopes: readonly string[];
+}
+
+const DEADLINE_MS = 15_000;
+const METADATA_PATH = "/.well-known/oauth-protected-resource";
+
+const shape = z.object({
+  authorization_servers: z.array(z.url()).max(10),
+  slipway_login: z.object({ client_id: z.string(), scopes: z.array(z.string()).max(50) }).optional(),
+});
+
+/** What the control plane says (RFC 9728); undefined where people don't log in. Throws UnreachableError. */
+export async function loginServerOf(io: CliIo, apiUrl: string): Promise<LoginServer | undefined> {
+  const signal = AbortSignal.any([io.interrupted, AbortSignal.timeout(DEADLINE_MS)]);
+  const response = await io
+    .fetch(`${apiUrl}${METADATA_PATH}`, { signal, redirect: "manual" })
+    .catch((cause: unknown) => {
+      if (io.interrupted.aborted) throw io.interrupted.reason;
+      throw new UnreachableError(apiUrl, cause);
+    });
+  const found = shape.safeParse(await response.json().catch(() => undefined));
+  if (!response.ok || !found.success) return undefined;
+  const { authorization_servers: servers, slipway_login: login } = found.data;
+  const [issuer] = servers;
+  if (issuer === undefined || login === undefined) return undefined;
+  return { issuer: requireSafe(issuer), clientId: login.client_id, scopes: login.scopes };
+}
+
+/** A login that others can read is none. */
+function requireSafe(issuer: string): string {
+  const { protocol, hostname } = new URL(issuer);
+  if (protocol === "https:" || ["127.0.0.1", "[::1]", "localhost"].includes(hostname)) return issuer;
+  throw new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "LOGIN_UNAVAILABLE",
+    message: `The control plane sends its users to ${issuer}, which is neither https nor this machine. Use a token: \`slipway login --token\`.`,
+  });
+}

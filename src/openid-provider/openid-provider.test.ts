@@ -422,3 +422,24 @@ test("who begins login after login at one address is stopped", async (t) => {
   given.advance(MINUTE_MS);
   assert.notEqual((await begin()).status, 429);
 });
+
+test("invitations, passwords, logins and failed ones are in the audit log of the account", async (t) => {
+  const given = await plane(t);
+  await withPassword(given, given.ada);
+  const tab = browser();
+  const { page } = await begun(given, tab);
+  await tab.submit(page, { ...LOGIN, password: "not the password" });
+  await tab.submit(page, LOGIN);
+  const { rows } = await sql<{ action: string; actor: string | null; row: string }>`
+    select action, actor_id as actor, row_to_json(e)::text as row from audit_event e
+    where subject_id = ${given.ada.id} and action <> 'user.created' order by at, id`.execute(given.ctx.db);
+  const { id } = given.ada;
+  assert.deepEqual(rows.map(({ action, actor }) => [action, actor]).sort(), [
+    ["user.invited", null],
+    ["user.logged_in", id],
+    ["user.login_failed", null],
+    ["user.password_set", id],
+  ]);
+  for (const { row } of rows)
+    assert.ok(!row.includes('password"') && !row.includes(PASSWORD) && !row.includes("swi_"));
+});

@@ -1,5 +1,6 @@
+import { recordAudit } from "../../audit/index.ts";
 import { StatusError } from "../../base/status.ts";
-import type { DbCtx } from "../../db/db.ts";
+import { type DbCtx, withTransaction } from "../../db/db.ts";
 import { newInvitationCode } from "../credential.ts";
 import { getUser } from "../find-user.ts";
 import { LOCAL_ISSUER, type User } from "../model.ts";
@@ -22,8 +23,17 @@ export interface NewInvitation {
  * ends. Throws USER_NOT_FOUND, LOGIN_UNAVAILABLE for somebody who logs in elsewhere or has no e-mail address, and USER_EXISTS
  * where another user logs in with this address.
  */
-export async function inviteUser(ctx: DbCtx, input: { readonly userId: string }): Promise<NewInvitation> {
-  const user = await getUser(ctx, input.userId);
+export function inviteUser(ctx: DbCtx, input: { readonly userId: string }): Promise<NewInvitation> {
+  return withTransaction(ctx, async (tx) => {
+    const invitation = await newInvitation(tx, input.userId);
+    const subjectId = invitation.user.id;
+    await recordAudit(tx, { action: "user.invited", subjectId, resource: `user:${subjectId}` });
+    return invitation;
+  });
+}
+
+async function newInvitation(ctx: DbCtx, userId: string): Promise<NewInvitation> {
+  const user = await getUser(ctx, userId);
   const login = loginNameOf(user.email);
   if (user.issuer !== LOCAL_ISSUER) throw unavailable(`This user logs in at ${user.issuer}.`);
   if (login === "")

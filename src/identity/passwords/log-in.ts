@@ -7,6 +7,7 @@ import { selectPasswordLogin } from "../store/passwords.ts";
 import { loginNameOf } from "./invite-user.ts";
 import { takeLoginAttempt } from "./login-throttle.ts";
 import { passwordMatches } from "./password-hash.ts";
+import { recordLogin } from "./record-login.ts";
 
 /** Longer ones are nobody's, and are not worth a hash. */
 const NAME_LENGTH_MAX = 320;
@@ -24,10 +25,17 @@ export async function logIn(
   if (login.length > NAME_LENGTH_MAX || input.password.length > PASSWORD_LENGTH_MAX) throw failed();
   const attempt = await takeLoginAttempt(ctx, { login, address: input.address });
   const known = await selectPasswordLogin(ctx, login);
-  if (!(await passwordMatches(input.password, known?.passwordHash)) || !known) throw failed();
+  const { address } = input;
+  if (!(await passwordMatches(input.password, known?.passwordHash)) || !known) {
+    if (known) {
+      await recordLogin(ctx, { action: "user.login_failed", userId: known.userId, address, byUser: false });
+    }
+    throw failed();
+  }
   await attempt.succeeded();
   const user = await getUser(ctx, known.userId);
   if (user.disabledAt !== null) throw userDisabled();
+  await recordLogin(ctx, { action: "user.logged_in", userId: user.id, address, byUser: true });
   return user;
 }
 

@@ -8,6 +8,7 @@ import { loginTaken } from "./invite-user.ts";
 import { takeCodeAttempt } from "./login-throttle.ts";
 import { hashPassword } from "./password-hash.ts";
 import { requireGoodPassword } from "./password-rules.ts";
+import { recordLogin } from "./record-login.ts";
 
 export interface SetPassword {
   readonly code: string;
@@ -33,6 +34,8 @@ export async function setPassword(ctx: DbCtx, input: SetPassword): Promise<User>
       const passwordHash = await hashPassword(tx.random, input.password);
       await upsertPasswordLogin(tx, { ...invited, passwordHash, now });
       await input.endSessions(tx, invited.userId);
+      const { userId } = invited;
+      await recordLogin(tx, { action: "user.password_set", userId, address: input.address, byUser: true });
       return getUser(tx, invited.userId);
     });
   } catch (error) {

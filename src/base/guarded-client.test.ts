@@ -252,3 +252,20 @@ test("the operator's list takes hosts, hosts with ports and ranges, and refuses 
     reasonIs("CONFIG_INVALID"),
   );
 });
+
+test("what can be said of a URL without resolving its name is said before anything is sent", (t) => {
+  const guarded = client(t, { allowed: ["hooks.internal:8080", "10.1.0.0/16"] });
+  const refused = [
+    "http://example.com/",
+    "https://127.0.0.1/",
+    "https://[::ffff:10.0.0.1]/",
+    "https://user:hunter2@example.com/",
+    "http://hooks.internal/",
+    "file:///etc/passwd",
+    "no url",
+  ];
+  for (const url of refused) assert.throws(() => guarded.check(url), reasonIs("URL_REFUSED"), url);
+  for (const url of ["https://example.com/a?b", "http://hooks.internal:8080/", "https://10.1.2.3/"]) {
+    guarded.check(url);
+  }
+});

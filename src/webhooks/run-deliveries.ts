@@ -4,7 +4,7 @@ import { claimDeliveries, deliver } from "./deliver-due.ts";
 import type { Delivery } from "./model.ts";
 import type { WebhooksDeps } from "./ports.ts";
 
-/** How late a delivery is found that became due; each look reads one short index range an endpoint. */
+/** How late a delivery is found that became due; each look reads a short index range for each endpoint where something waits. */
 const TICK_MS = 1_000;
 /** Attempts under way at one worker: each is a socket and a few kilobytes. */
 const UNDER_WAY_MAX = 64;

@@ -66,6 +66,20 @@ function checkMove(before: Map<string, ModelStatus>, model: Row): void {
   before.set(model.id, model.status);
 }
 
+/** Every status of every model was told once, in its order, up to the present one: no crash loses or doubles one. */
+export async function checkTold(world: SimWorld): Promise<void> {
+  const { rows } = await sql<{ from: string; to: string; model: string }>`
+    select payload::json->'data'->>'previousStatus' as "from", payload::json->'data'->>'status' as "to",
+      payload::json->'data'->>'modelId' as model
+    from webhook_event order by sequence`.execute(world.ctx.db);
+  const told = new Map<string, string>();
+  for (const { from, to, model } of rows) {
+    assert.equal(from, told.get(model) ?? "MODEL_STATUS_UNSPECIFIED", `a status of ${model} was not told`);
+    told.set(model, to);
+  }
+  for (const { id, status } of await readModels(world)) assert.equal(told.get(id), `MODEL_STATUS_${status}`);
+}
+
 /** One machine a name, always; one a slot, but for a new generation's beside the old one's. */
 function checkMachines(world: SimWorld): void {
   const alive = world.providers.flatMap((provider) => provider.alive());

@@ -4,6 +4,7 @@ import { type TestContext, test } from "node:test";
 import { sql } from "kysely";
 import { StatusError } from "../../src/base/status.ts";
 import { balanceOf, configureBilling, grantCredit, setGpuPrice } from "../../src/billing/index.ts";
+import { withTransaction } from "../../src/db/db.ts";
 import {
   deleteModel,
   deployModel,
@@ -12,8 +13,10 @@ import {
   retryModel,
   updateModel,
 } from "../../src/models/index.ts";
+import type { Endpoint } from "../../src/webhooks/index.ts";
+import { insertEndpoint } from "../../src/webhooks/store/endpoints.ts";
 import { testDatabase } from "../support/postgres.ts";
-import { chargedMs, checkBooks, invariants, readModels } from "./invariants.ts";
+import { chargedMs, checkBooks, checkTold, invariants, readModels } from "./invariants.ts";
 import { type SimWorld, simWorld, WORKERS } from "./world.ts";
 
 const SEEDS = Number(process.env.SLIPWAY_SIM_SEEDS ?? 3);
@@ -49,6 +52,7 @@ async function history(t: TestContext, seed: number): Promise<void> {
   }
   stopFaults(world);
   await rest(world, watch.check);
+  await checkTold(world);
   const restful = ["RUNNING", "PAUSED", "FAILED", "DELETED"];
   for (const model of await readModels(world)) {
     assert.ok(
@@ -57,6 +61,7 @@ async function history(t: TestContext, seed: number): Promise<void> {
     );
   }
   await wipe(world, watch.check);
+  await checkTold(world);
   const crashed = [...world.crashes].map(([step, count]) => `${step} ${count}`).join(", ");
   t.diagnostic(
     `machines ${world.providers.map((one) => one.machines.length).join("+")}; crashes: ${crashed}`,
@@ -81,7 +86,19 @@ async function prepare(t: TestContext, seed: number): Promise<SimWorld> {
     await setGpuPrice(world.ctx, { ...price, nanosPerHour: 3_600_000_000n });
   }
   await topUp(world, START_NANOS);
+  await listenIn(world);
   return world;
+}
+
+/** An endpoint of the owner's for everything: its events are read, never sent. */
+async function listenIn({ ctx, owner }: SimWorld): Promise<void> {
+  const now = ctx.clock.now();
+  const endpoint: Endpoint = {
+    ...{ id: ctx.random.uuid(), userId: owner.userId, url: "https://hooks.example.com/", description: "" },
+    ...{ eventTypes: ["*"], disabled: null, failingSince: null, lastDeliveredAt: null },
+    ...{ formerSecretEndsAt: null, createdAt: now, updatedAt: now },
+  };
+  await withTransaction(ctx, (tx) => insertEndpoint(tx, endpoint, Buffer.from("sealed")));
 }
 
 async function oneStep(world: SimWorld, step: number): Promise<void> {

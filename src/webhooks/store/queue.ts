@@ -12,19 +12,28 @@ export interface ClaimInput {
   readonly perEndpointMax: number;
 }
 
-/** Takes due deliveries that nobody holds, and counts the attempt. The attempt's number is the claim. */
+/**
+ * Takes due deliveries that nobody holds, and counts the attempt. The attempt's number is the claim. It walks from endpoint to
+ * endpoint of those where something waits, so that a look costs nothing where nothing does, however long a queue is.
+ */
 export async function claimDue(ctx: DbCtx, input: ClaimInput): Promise<readonly Delivery[]> {
   const { now, until, limit, perEndpointMax } = input;
   const { rows } = await sql<DeliveryRow>`
-    with due as (
-      select one.id from webhook_endpoint e cross join lateral (
+    with recursive waiting (endpoint_id) as (
+      (select endpoint_id from webhook_delivery where status = 'PENDING' order by endpoint_id limit 1)
+      union all
+      select (select w.endpoint_id from webhook_delivery w
+        where w.status = 'PENDING' and w.endpoint_id > waiting.endpoint_id order by w.endpoint_id limit 1)
+      from waiting where waiting.endpoint_id is not null
+    ), due as (
+      select one.id from waiting e cross join lateral (
         select w.id, w.next_attempt_at from webhook_delivery w
-        where w.endpoint_id = e.id and w.status = 'PENDING' and w.next_attempt_at <= ${now}
+        where w.endpoint_id = e.endpoint_id and w.status = 'PENDING' and w.next_attempt_at <= ${now}
           and (w.claimed_until is null or w.claimed_until <= ${now})
         order by w.next_attempt_at
         limit greatest(0, ${perEndpointMax}::int - (
           select count(*)::int from webhook_delivery b
-          where b.endpoint_id = e.id and b.status = 'PENDING' and b.claimed_until > ${now}))
+          where b.endpoint_id = e.endpoint_id and b.status = 'PENDING' and b.claimed_until > ${now}))
         for update skip locked
       ) one
       order by one.next_attempt_at limit ${limit}

@@ -32,6 +32,9 @@ test("an issuer needs an audience and an address that nobody can forge", () => {
     ["SLIPWAY_OIDC_ISSUER", { SLIPWAY_OIDC_AUDIENCE: "api" }],
     ["SLIPWAY_OIDC_ALGORITHMS", { ...issuer, SLIPWAY_OIDC_ALGORITHMS: "RS256,HS256" }],
     ["SLIPWAY_OIDC_ALGORITHMS", { ...issuer, SLIPWAY_OIDC_ALGORITHMS: "none" }],
+    ["SLIPWAY_OIDC_ISSUER", { SLIPWAY_OIDC_CLIENT_ID: "cli" }],
+    ["SLIPWAY_PUBLIC_URL", { SLIPWAY_PUBLIC_URL: "https://slipway.example.com/below" }],
+    ["SLIPWAY_PUBLIC_URL", { SLIPWAY_PUBLIC_URL: "ftp://slipway.example.com" }],
   ] as const) {
     assert.throws(() => loadConfig(wrong), new RegExp(name), JSON.stringify(wrong));
   }

@@ -290,9 +290,10 @@ function checkIssuer({
   ...config
 }: Config): void {
   if (issuer === undefined) {
-    if (audience === undefined && config.SLIPWAY_ADMIN_SUBJECTS.length === 0) return;
+    const idle = [audience, config.SLIPWAY_OIDC_CLIENT_ID, config.SLIPWAY_ADMIN_SUBJECTS[0]];
+    if (idle.every((one) => one === undefined)) return;
     throw refused(
-      "SLIPWAY_OIDC_AUDIENCE and SLIPWAY_ADMIN_SUBJECTS mean nothing without SLIPWAY_OIDC_ISSUER. Set it.",
+      "SLIPWAY_OIDC_AUDIENCE, SLIPWAY_OIDC_CLIENT_ID and SLIPWAY_ADMIN_SUBJECTS mean nothing without SLIPWAY_OIDC_ISSUER. Set it.",
     );
   }
   const url = new URL(issuer);

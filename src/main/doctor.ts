@@ -6,6 +6,7 @@ import { sql } from "kysely";
 import type { Clock } from "../base/clock.ts";
 import { StatusError } from "../base/status.ts";
 import type { Config } from "./config.ts";
+import { loginFinding } from "./doctor-login.ts";
 import type { Installation } from "./installation.ts";
 
 const POSTGRES_VERSION_MIN = 150_000;
@@ -38,6 +39,7 @@ export async function examine(
   await look("control plane port", () => freePort(config.SLIPWAY_BIND, config.SLIPWAY_PORT));
   await look("gateway port", () => freePort(config.SLIPWAY_BIND, config.SLIPWAY_GATEWAY_PORT));
   await look("engine", engineLoads);
+  await look("login", () => loginFinding(config));
   await look("hub", () => hubAnswers(config.HF_ENDPOINT));
   await look("database", async () => {
     const installation = await open();

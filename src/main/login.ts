@@ -2,7 +2,7 @@
  * Who may call, and how people come by a token: machine tokens of ours always; beside them the access tokens of the configured
  * issuer, or of the embedded provider where none is configured.
  */
-import { createGuardedClient } from "../base/guarded-client.ts";
+import { createGuardedClient, type GuardedClient } from "../base/guarded-client.ts";
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { authenticate, type PasswordPage, type Principal } from "../identity/index.ts";
@@ -56,11 +56,7 @@ export function loginOf(installation: Installation): Login {
 }
 
 function issuerLogin(config: Config, issuer: string): Login {
-  // The operator chose the issuer, so its host is allowed wherever it lies; hosts that it names must be public or listed.
-  const client = createGuardedClient({
-    allowed: [new URL(issuer).host, ...config.SLIPWAY_OIDC_HOSTS],
-    userAgent: `slipway/${VERSION}`,
-  });
+  const client = issuerClient(config, issuer);
   const audience = config.SLIPWAY_OIDC_AUDIENCE ?? "";
   const byIssuer = createOidcAuthenticate({
     rules: { issuer, audience, algorithms: config.SLIPWAY_OIDC_ALGORITHMS, clockSkewMs: skewMs(config) },
@@ -82,6 +78,14 @@ function issuerLogin(config: Config, issuer: string): Login {
     listening: () => undefined,
     close: client.close,
   };
+}
+
+/** The operator chose the issuer, so its host is allowed wherever it lies; hosts that it names must be public or listed. */
+export function issuerClient(config: Config, issuer: string): GuardedClient {
+  return createGuardedClient({
+    allowed: [new URL(issuer).host, ...config.SLIPWAY_OIDC_HOSTS],
+    userAgent: `slipway/${VERSION}`,
+  });
 }
 
 /** The provider is made once the address is known: it is part of everything that it says. */
@@ -114,7 +118,7 @@ function embeddedLogin({ ctx, box, config }: Installation): Login {
         ({ provider }) => ({ url: provider.passwordUrl }),
         (error: unknown) => ({ absentBecause: StatusError.from(error).message }),
       ),
-    listening: (apiUrl) => address.resolve(config.SLIPWAY_PUBLIC_URL ?? apiUrl),
+    listening: (apiUrl) => address.resolve(new URL(config.SLIPWAY_PUBLIC_URL ?? apiUrl).origin),
     close: async () => undefined,
   };
 }
@@ -143,7 +147,7 @@ function skewMs(config: Config): number {
 }
 
 /** Passwords and session cookies go over https, or never leave the machine. */
-function safeForPasswords(publicUrl: string): boolean {
+export function safeForPasswords(publicUrl: string): boolean {
   const { protocol, hostname } = new URL(publicUrl);
   return protocol === "https:" || ["127.0.0.1", "[::1]", "localhost"].includes(hostname);
 }

@@ -9,8 +9,13 @@ import { answerPasswordPage, showPasswordPage } from "./password-page.ts";
 import { sendPage, type Web } from "./web.ts";
 import { MOUNTED_AT } from "./where.ts";
 
-/** Requests after which we have to remember something, sent by anybody. */
-const BEGINNINGS: ReadonlySet<string> = new Set(["/auth", "/device/auth"]);
+/** Requests after which we have to remember something, sent by anybody; and guesses of device codes. */
+const BEGINNINGS: ReadonlySet<string> = new Set([
+  "GET /auth",
+  "POST /auth",
+  "POST /device/auth",
+  "POST /device",
+]);
 
 /** Answers one request below MOUNTED_AT. `address` is the caller's, as the edge knows it. */
 export async function handle(
@@ -25,11 +30,12 @@ export async function handle(
   try {
     const own = ownPage(web, step, path);
     if (own) return await own();
-    if (BEGINNINGS.has(path)) await takeLoginBeginning(web.ctx, address);
+    if (BEGINNINGS.has(`${request.method} ${path}`)) await takeLoginBeginning(web.ctx, address);
     await web.provider.callback()(request, response);
   } catch (error) {
-    if (response.headersSent) throw error;
-    tell(web, response, error);
+    if (!response.headersSent) return tell(web, response, error);
+    web.ctx.log.error({ err: error }, "a login page broke off");
+    response.destroy();
   }
 }
 

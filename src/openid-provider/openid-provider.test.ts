@@ -419,6 +419,8 @@ test("who begins login after login at one address is stopped", async (t) => {
   const begin = () => fetch(`${given.url}/oidc/auth?client_id=${CLI_CLIENT_ID}`, { redirect: "manual" });
   const all = await Promise.all(Array.from({ length: 70 }, begin));
   assert.equal(all.filter((answer) => answer.status === 429).length, 10);
+  const device = await fetch(`${given.url}/oidc/device`, { method: "POST", body: new URLSearchParams() });
+  assert.equal(device.status, 429);
   given.advance(MINUTE_MS);
   assert.notEqual((await begin()).status, 429);
 });

@@ -24,7 +24,8 @@ export function addMounts(app: FastifyInstance, mounts: readonly Mount[]): void 
         for (const [name, value] of Object.entries(reply.getHeaders())) {
           if (value !== undefined) reply.raw.setHeader(name, value);
         }
-        await answer(request.raw, reply.raw, request.ip);
+        // What fails after its head was sent can't be told any more; the connection tells it.
+        await answer(request.raw, reply.raw, request.ip).catch(() => reply.raw.destroy());
       });
     }
   });

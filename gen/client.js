@@ -4,6 +4,7 @@ import { AdminAuditService } from "./slipway/audit/v1/audit_service_pb.js";
 import { AdminBillingService } from "./tensormesh/billing/v1/admin_billing_service_pb.js";
 import { AdminIdentityService } from "./slipway/identity/v1/admin_identity_service_pb.js";
 import { AdminPricingService } from "./slipway/billing/v1/admin_pricing_service_pb.js";
+import { AdminRefundService } from "./slipway/billing/v1/admin_refund_service_pb.js";
 import { AdminUserService } from "./tensormesh/user/v1/admin_user_service_pb.js";
 import { BillingModelService } from "./tensormesh/billing/v1/billing_model_service_pb.js";
 import { BillingTransactionService } from "./tensormesh/billing/v1/billing_transaction_service_pb.js";
@@ -22,6 +23,7 @@ import { UserBalanceService } from "./tensormesh/billing/v1/user_balance_service
 import { WebhookService } from "./slipway/webhooks/v1/webhook_service_pb.js";
 export * from "./slipway/audit/v1/audit_service_pb.js";
 export * from "./slipway/billing/v1/admin_pricing_service_pb.js";
+export * from "./slipway/billing/v1/admin_refund_service_pb.js";
 export * from "./slipway/billing/v1/receipt_service_pb.js";
 export * from "./slipway/billing/v1/usage_service_pb.js";
 export * from "./slipway/catalog/v1/catalog_service_pb.js";
@@ -52,6 +54,7 @@ export const services = {
   adminBilling: AdminBillingService,
   adminIdentity: AdminIdentityService,
   adminPricing: AdminPricingService,
+  adminRefund: AdminRefundService,
   adminUser: AdminUserService,
   billingModel: BillingModelService,
   billingTransaction: BillingTransactionService,

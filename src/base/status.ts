@@ -118,6 +118,8 @@ export const REASONS = [
   "HOLD_ENDED",
   "TEST_MONEY_REFUSED",
   "ACCOUNT_RESTRICTED",
+  "PAYMENT_NOT_FOUND",
+  "REFUND_REFUSED",
   "WEBHOOK_REFUSED",
   "BUDGET_EXCEEDED",
   // users, keys, catalogue, receipts

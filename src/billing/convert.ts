@@ -3,6 +3,10 @@ import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { MoneySchema, type Money as WireMoney } from "../../gen/google/type/money_pb.js";
 import {
+  RefundSchema,
+  type Refund as WireRefund,
+} from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
+import {
   ReceiptSchema,
   type Receipt as WireReceipt,
 } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
@@ -28,7 +32,7 @@ import { GPUType } from "../../gen/tensormesh/common/v1/gpu_type_pb.js";
 import { formatMoney, type Money, NANOS_PER_UNIT } from "../base/money.ts";
 import type { GpuType } from "../engines/engine.ts";
 import type { MovementCode } from "./ledger/index.ts";
-import type { CardOnFile, TopUp } from "./payments/index.ts";
+import type { CardOnFile, RefundRow, TopUp } from "./payments/index.ts";
 import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./pricing/index.ts";
 import type { Receipt } from "./receipt-store.ts";
 import type { SpendingHistory, SpendingSummary } from "./spending/index.ts";
@@ -157,6 +161,17 @@ const NEXT_STEPS: Readonly<Record<TopUp["state"], string>> = {
 /** How far a top-up is, and what its cardholder does next. */
 export function topUpToWire(state: TopUp["state"]) {
   return { status: STATUSES[state], nextStep: NEXT_STEPS[state] };
+}
+
+export function refundToWire(refund: RefundRow): WireRefund {
+  return create(RefundSchema, {
+    refundId: refund.refundId,
+    stripeRefundId: refund.processorId ?? "",
+    userId: refund.userId,
+    amount: moneyToWire(refund.amountNanos, refund.currency),
+    status: STATUSES[refund.state],
+    createdAt: timestampFromDate(refund.createdAt),
+  });
 }
 
 export function lineToWire(line: StatementLine): WireTransaction {

@@ -187,6 +187,27 @@ test("a declined payment is in the statement as failed, with the reason", async 
   assert.deepEqual((await call(user, "GET", "/v1/billing/balance")).body.balance, usd("0"));
 });
 
+test("an administrator refunds a payment once, the user can't, and both see it in the statement", async (t) => {
+  const { call, admin, user } = await setup(t);
+  await call(user, "POST", "/v1/billing/stripe/customers/payment-methods", {
+    stripePaymentMethodId: "pm_card_visa",
+  });
+  const paid = await call(user, "POST", "/v1/billing/stripe/payment-intents", { amount: usd("5") });
+  const order = { stripePaymentIntentId: paid.body.stripePaymentIntentId, amount: usd("2") };
+  assert.equal((await call(user, "POST", "/v1/admin/billing/refunds", order)).reason, "NOT_ALLOWED");
+  for (let i = 0; i < 2; i++) {
+    const { body } = await call(admin, "POST", "/v1/admin/billing/refunds", order, {
+      "idempotency-key": "r",
+    });
+    assert.equal(body.refund?.status, "TRANSACTION_STATUS_SUCCEEDED");
+  }
+  assert.deepEqual((await call(user, "GET", "/v1/billing/balance")).body.balance, usd("3"));
+  const { body } = await call(user, "GET", "/v1/billing/transactions?type=TRANSACTION_TYPE_REFUND");
+  assert.equal(body.transactions?.[0]?.description, "Refund to the card");
+  const more = { ...order, amount: usd("4") };
+  assert.equal((await call(admin, "POST", "/v1/admin/billing/refunds", more)).reason, "REFUND_REFUSED");
+});
+
 test("where no payments are taken the card calls say so", async (t) => {
   const { call, user } = await setup(t, "off");
   const answer = await call(user, "GET", "/v1/billing/stripe/customers");

@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import {
   GetReceiptResponseSchema,
   ListReceiptsResponseSchema,
@@ -34,9 +35,7 @@ import {
   GetUserBalanceResponseSchema,
   UserBalanceService,
 } from "../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
-import { sha256 } from "../base/id.ts";
 import { parsePage } from "../base/page.ts";
-import { StatusError } from "../base/status.ts";
 import { callCtx, type RoutesDeps } from "../identity/index.ts";
 import { balanceOf, runwayOf } from "./balance.ts";
 import {
@@ -69,6 +68,8 @@ import {
 import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 import { adminRoutes } from "./rpc-admin.ts";
+import { paymentKey, takingPayments } from "./rpc-payments.ts";
+import { refundService } from "./rpc-refund.ts";
 import { usageService } from "./rpc-usage.ts";
 import { spendingHistory, spendingSummaries } from "./spending/index.ts";
 import { statement, statementQuery } from "./statement.ts";
@@ -87,6 +88,7 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
     router.service(UsageService, usageService(deps));
     router.service(PricingService, pricingService(deps));
     router.service(StripeService, stripeService(deps));
+    router.service(AdminRefundService, refundService(deps));
     adminRoutes(deps)(router);
   };
 }
@@ -185,7 +187,7 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
   return {
     async getOrCreateStripeCustomer(_request, context) {
       const userId = await payerOf(deps, context);
-      const stripeCusId = await customerOf(callCtx(deps, context), processorOf(deps), userId);
+      const stripeCusId = await customerOf(callCtx(deps, context), takingPayments(deps.payments), userId);
       return create(GetOrCreateStripeCustomerResponseSchema, { stripeCusId });
     },
     async listStripePaymentMethods(_request, context) {
@@ -197,17 +199,17 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       });
     },
     async attachStripePaymentMethod(request, context) {
-      await attachCard(callCtx(deps, context), processorOf(deps), await cardInput(deps, request, context));
+      await attachCard(callCtx(deps, context), takingPayments(deps.payments), await cardInput(deps, request, context));
       return create(AttachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
     async detachStripePaymentMethod(request, context) {
-      await detachCard(callCtx(deps, context), processorOf(deps), await cardInput(deps, request, context));
+      await detachCard(callCtx(deps, context), takingPayments(deps.payments), await cardInput(deps, request, context));
       return create(DetachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
     async setDefaultStripePaymentMethod(request, context) {
       await setDefaultCard(
         callCtx(deps, context),
-        processorOf(deps),
+        takingPayments(deps.payments),
         await cardInput(deps, request, context),
       );
       return create(SetDefaultStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
@@ -216,7 +218,7 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       const userId = await payerOf(deps, context);
       const ctx = callCtx(deps, context);
       const key = paymentKey(deps, context) ?? ctx.random.uuid();
-      const setup = await createSetupIntent(ctx, processorOf(deps), { userId, key });
+      const setup = await createSetupIntent(ctx, takingPayments(deps.payments), { userId, key });
       return create(CreateStripeSetupIntentResponseSchema, {
         stripeSetupIntentId: setup.setupIntentId,
         clientSecret: setup.clientSecret,
@@ -225,7 +227,7 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
     async createStripePaymentIntent(request, context) {
       const userId = await payerOf(deps, context);
       const ctx = callCtx(deps, context);
-      const paid = await topUp(ctx, processorOf(deps), {
+      const paid = await topUp(ctx, takingPayments(deps.payments), {
         userId,
         money: moneyFromWire(request.amount),
         cardId: request.stripePaymentMethodId,
@@ -246,20 +248,4 @@ async function cardInput(
   context: HandlerContext,
 ) {
   return { userId: await payerOf(deps, context), cardId: request.stripePaymentMethodId };
-}
-
-/** A call that crashed after the processor took the money is driven again under the same key, so the payment must have it. */
-function paymentKey(deps: RoutesDeps, context: HandlerContext): string | undefined {
-  const key = context.requestHeader.get("idempotency-key");
-  if (key === null) return undefined;
-  return sha256(`${deps.edge.principalOf(context).userId} ${key}`).toString("hex");
-}
-
-function processorOf(deps: BillingRoutesDeps): PaymentProcessor {
-  if (deps.payments) return deps.payments;
-  throw new StatusError({
-    code: "UNIMPLEMENTED",
-    reason: "NOT_IMPLEMENTED",
-    message: "This installation takes no payments. Ask its administrator for credit.",
-  });
 }

@@ -5,6 +5,7 @@ import { addAdminAudit } from "./commands/admin-audit.ts";
 import { addAdminCatalog, addCatalog } from "./commands/admin-catalog.ts";
 import { addAdminCredit } from "./commands/admin-credit.ts";
 import { addAdminPrices } from "./commands/admin-prices.ts";
+import { addAdminRefund } from "./commands/admin-refund.ts";
 import { addAdminSpending } from "./commands/admin-spending.ts";
 import { addAdminUsers } from "./commands/admin-users.ts";
 import { addBalance } from "./commands/balance.ts";
@@ -76,6 +77,7 @@ function addAdmin(program: Command, io: CliIo): void {
   const admin = known ?? program.command("admin").description("administration");
   addAdminUsers(admin, io);
   addAdminCredit(admin, io);
+  addAdminRefund(admin, io);
   addAdminSpending(admin, io);
   addAdminPrices(admin, io);
   addAdminCatalog(admin, io);

@@ -8,6 +8,10 @@ import {
   CreateGpuPriceRequestSchema,
   CreateServerlessPriceRequestSchema,
 } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
+import {
+  AdminRefundService,
+  RefundPaymentRequestSchema,
+} from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { ReceiptSchema, ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import {
@@ -340,6 +344,23 @@ test("credit is granted to the last nano, in the installation's currency or the 
   for (const amount of ["0.1234567891", "-5", "1e3", "5 dollars", ""]) {
     assert.equal((await slipway.run(["admin", "credit", USER_ID, "--", amount])).status, 2, amount);
   }
+});
+
+test("a payment is refunded in part or in all that can be", async (t) => {
+  const { slipway, asked } = await setup(t, (router, calls) =>
+    router.service(AdminRefundService, {
+      refundPayment: (request) => {
+        calls.push(request);
+        return { refund: { stripeRefundId: "re_1", userId: USER_ID, amount: usd(4n), status: 2 } };
+      },
+    }),
+  );
+  const ran = await slipway.run(["admin", "refund", "pi_1", "4", "--note", "asked for"]);
+  assert.match(ran.stdout, /amount +4\.00 USD\nstatus +SUCCEEDED\nrefund +re_1/);
+  await slipway.run(["admin", "refund", "pi_1"]);
+  const request = { stripePaymentIntentId: "pi_1", amount: usd(4n), description: "asked for" };
+  same(RefundPaymentRequestSchema, asked[0], request);
+  same(RefundPaymentRequestSchema, asked[1], { stripePaymentIntentId: "pi_1" });
 });
 
 test("prices of GPUs and of tokens are set from now or from later on, and listed with their versions", async (t) => {

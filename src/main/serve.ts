@@ -249,6 +249,11 @@ function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): r
             run: async (ctx) => void (await billing.resumePayments(ctx, payments, { now: ctx.clock.now() })),
           },
           {
+            name: "resume-refunds",
+            everyMs: MINUTE_MS,
+            run: async (ctx) => void (await billing.resumeRefunds(ctx, payments, { now: ctx.clock.now() })),
+          },
+          {
             name: "poll-payment-events",
             everyMs: MINUTE_MS,
             run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),

@@ -5,6 +5,7 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { ActivityService, AdminAuditService } from "../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
+import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../gen/slipway/catalog/v1/catalog_service_pb.js";
@@ -189,6 +190,9 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getUsersBalance: row("ADMIN", "read", asked(["target_user_ids"])),
     addUserBalance: row("ADMIN", "write", asked(["target_user_id"])),
     getUsersSpendingSummary: row("ADMIN", "read", asked(["target_user_ids"])),
+  }),
+  ...rows(AdminRefundService, {
+    refundPayment: row("ADMIN", "write", ADMINISTERED),
   }),
   ...rows(AdminPricingService, {
     createGpuPrice: row("ADMIN", "write", INSTALLATION),

@@ -4,7 +4,9 @@
  */
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import { followCard, readCard } from "./apply-card.ts";
+import { readDispute } from "./apply-dispute.ts";
 import { readPayment } from "./apply-payment.ts";
+import { readRefund } from "./apply-refund.ts";
 import { insertEvent, isEventKnown } from "./event-store.ts";
 import type { PaymentProcessor } from "./processor.ts";
 import type { ProcessorEvent } from "./processor-news.ts";
@@ -58,6 +60,10 @@ async function read(ctx: DbCtx, processor: PaymentProcessor, { subject }: Proces
       return readPayment(ctx, processor, subject.id);
     case "card":
       return readCard(ctx, processor, subject.id);
+    case "refund":
+      return readRefund(ctx, processor, subject.id);
+    case "dispute":
+      return readDispute(ctx, processor, subject.id);
     default:
       return async () => true;
   }

@@ -12,6 +12,7 @@ export {
 } from "./cards.ts";
 export { accountRestricted, debtOf } from "./debt.ts";
 export { resumePayments } from "./drive-payment.ts";
+export { resumeRefunds } from "./drive-refund.ts";
 export { hearEvent } from "./hear-event.ts";
 export { pollEvents } from "./poll-events.ts";
 export type {
@@ -26,6 +27,8 @@ export type {
   RefundOutcome,
 } from "./processor.ts";
 export type { ProcessorEvent, ProcessorNews } from "./processor-news.ts";
+export { type RefundPaymentInput, refundPayment } from "./refund-payment.ts";
+export type { RefundRow } from "./refund-store.ts";
 export { type CardOnFile, hasTestMoney } from "./store.ts";
 export { type StripeSettings, stripeMode, stripePayments } from "./stripe/index.ts";
 export { testPayments } from "./test-processor.ts";

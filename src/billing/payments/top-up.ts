@@ -4,6 +4,7 @@ import { invalidArgument, StatusError } from "../../base/status.ts";
 import type { DbCtx } from "../../db/db.ts";
 import { readSettings } from "../settings.ts";
 import { cardExpired, cardMissing, cardUnknown, customerOf, isExpired } from "./cards.ts";
+import { smallestCoinNanos } from "./coin.ts";
 import { drive } from "./drive-payment.ts";
 import { insertIntent } from "./intent-store.ts";
 import type { Payment, PaymentProcessor } from "./processor.ts";
@@ -93,12 +94,6 @@ export function currencyMismatch(currency: string): StatusError {
   return invalidArgument([
     { field: "amount", description: `must be in ${currency}`, reason: "CURRENCY_MISMATCH" },
   ]);
-}
-
-/** A cent where the currency has cents (ISO 4217's minor unit, as ECMA-402 knows it). */
-function smallestCoinNanos(currency: string): bigint {
-  const digits = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions();
-  return 10n ** BigInt(9 - (digits.maximumFractionDigits ?? 2));
 }
 
 function keyReused(): StatusError {

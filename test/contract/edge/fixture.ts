@@ -12,6 +12,7 @@ import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { pino } from "pino";
 import { ActivityService, AdminAuditService } from "../../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminPricingService } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
+import { AdminRefundService } from "../../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../../gen/slipway/catalog/v1/catalog_service_pb.js";
@@ -49,6 +50,7 @@ export const SERVICES: readonly DescService[] = [
   AdminBillingService,
   AdminIdentityService,
   AdminPricingService,
+  AdminRefundService,
   AdminUserService,
   BillingModelService,
   BillingTransactionService,

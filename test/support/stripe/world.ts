@@ -1,7 +1,9 @@
 /** A user, a database that takes payments by Stripe, and the stand-in that they meet. */
 import {
   attachCard,
+  balanceOf,
   configureBilling,
+  hearEvent,
   listCards,
   type PaymentProcessor,
   stripePayments,
@@ -9,6 +11,7 @@ import {
 } from "../../../src/billing/index.ts";
 import { CURRENCY, type Fixture, fixture, units } from "../billing.ts";
 import type { Cleanup } from "../cleanup.ts";
+import { type FakeEvent, signed } from "./books.ts";
 import { type FakeStripe, fakeStripe } from "./fake-stripe.ts";
 
 export const SECRET_KEY = "sk_test_51SlipwayTests";
@@ -20,6 +23,12 @@ export interface StripeWorld {
   readonly stripe: PaymentProcessor;
   /** Puts a test card on file and returns the id that it got. */
   attach(cardId?: string): Promise<string>;
+  /** Delivers an event as Stripe does: signed, with the endpoint's secret. */
+  hear(event: FakeEvent, secret?: string, at?: Date): Promise<void>;
+  /** The newest event of a type that the stand-in has made. */
+  newest(type: string): FakeEvent;
+  /** What the user has in all. */
+  total(): Promise<bigint>;
   pay(change?: { nanos?: bigint; cardId?: string; key?: string }): ReturnType<typeof topUp>;
 }
 
@@ -45,6 +54,16 @@ export async function stripeWorld(
       const cards = await listCards(f.ctx, f.userId);
       return cards.find((card) => !before.has(card.cardId))?.cardId ?? "";
     },
+    hear: (event, secret = WEBHOOK_SECRET, at = f.now()) => {
+      const { body, signature } = signed(event, secret, at);
+      return hearEvent(f.ctx, stripe, { body: Buffer.from(body), signature });
+    },
+    newest: (type) => {
+      const event = fake.books.events.findLast((one) => one.type === type);
+      if (!event) throw new Error(`there was no ${type}`);
+      return event;
+    },
+    total: async () => (await balanceOf(f.ctx, f.userId)).totalNanos,
     pay: (change = {}) =>
       topUp(f.ctx, stripe, {
         userId: f.userId,

@@ -2,24 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { sql } from "kysely";
-import { type Fixture, units } from "../../../../test/support/billing.ts";
-import { type FakeEvent, signed } from "../../../../test/support/stripe/books.ts";
+import { units } from "../../../../test/support/billing.ts";
+import { signed } from "../../../../test/support/stripe/books.ts";
 import { type StripeWorld, stripeWorld, WEBHOOK_SECRET } from "../../../../test/support/stripe/world.ts";
-import { auditLedger, balanceOf, hearEvent, listCards, pollEvents, resumePayments } from "../../index.ts";
+import { auditLedger, hearEvent, listCards, pollEvents, resumePayments } from "../../index.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-const total = async (f: Fixture) => (await balanceOf(f.ctx, f.userId)).totalNanos;
-const hear = ({ f, stripe }: StripeWorld, event: FakeEvent, secret = WEBHOOK_SECRET, at = f.now()) => {
-  const { body, signature } = signed(event, secret, at);
-  return hearEvent(f.ctx, stripe, { body: Buffer.from(body), signature });
-};
 const poll = ({ f, stripe }: StripeWorld) => pollEvents(f.ctx, stripe, { now: f.now() });
-const newest = ({ fake }: StripeWorld, type: string): FakeEvent => {
-  const event = fake.books.events.findLast((one) => one.type === type);
-  assert.ok(event, type);
-  return event;
-};
 
 /** A payment whose cardholder has confirmed it, and of which we have heard nothing. */
 async function confirmed(world: StripeWorld): Promise<string> {
@@ -32,11 +22,11 @@ async function confirmed(world: StripeWorld): Promise<string> {
 test("a delivered event credits a payment once, however often and by whatever way it is heard", async (t) => {
   const world = await stripeWorld(t, { connectionsMax: 8 });
   await confirmed(world);
-  const event = newest(world, "payment_intent.succeeded");
-  await Promise.all(Array.from({ length: 6 }, () => hear(world, event)));
-  await hear(world, event);
+  const event = world.newest("payment_intent.succeeded");
+  await Promise.all(Array.from({ length: 6 }, () => world.hear(event)));
+  await world.hear(event);
   await poll(world);
-  assert.equal(await total(world.f), units(5));
+  assert.equal(await world.total(), units(5));
   const { rows } = await sql<{ n: bigint }>`
     select count(*) as n from payment_event where event_id = ${event.id}`.execute(world.f.ctx.db);
   assert.equal(rows[0]?.n, 1n);
@@ -46,11 +36,11 @@ test("forged, altered, old and unsigned deliveries change nothing", async (t) =>
   const world = await stripeWorld(t);
   const { f, stripe } = world;
   await confirmed(world);
-  const event = newest(world, "payment_intent.succeeded");
+  const event = world.newest("payment_intent.succeeded");
   const refused = { reason: "WEBHOOK_REFUSED", code: "INVALID_ARGUMENT" };
-  await assert.rejects(hear(world, event, "whsec_somebodyElse"), refused);
+  await assert.rejects(world.hear(event, "whsec_somebodyElse"), refused);
   await assert.rejects(
-    hear(world, event, WEBHOOK_SECRET, new Date(f.now().getTime() - 6 * MINUTE_MS)),
+    world.hear(event, WEBHOOK_SECRET, new Date(f.now().getTime() - 6 * MINUTE_MS)),
     refused,
   );
   const { body, signature } = signed(event, WEBHOOK_SECRET, f.now());
@@ -64,14 +54,14 @@ test("forged, altered, old and unsigned deliveries change nothing", async (t) =>
     );
   }
   await assert.rejects(hearEvent(f.ctx, stripe, { body: Buffer.alloc(0), signature }), refused);
-  assert.equal(await total(f), 0n);
+  assert.equal(await world.total(), 0n);
 });
 
 test("an event that was never delivered is found in the list", async (t) => {
   const world = await stripeWorld(t);
   await confirmed(world);
   assert.ok((await poll(world)) > 0);
-  assert.equal(await total(world.f), units(5));
+  assert.equal(await world.total(), units(5));
   assert.equal(await poll(world), 0);
 });
 
@@ -82,7 +72,7 @@ test("an outage of days is caught up with, span by span", async (t) => {
   world.f.advance(50 * HOUR_MS);
   while (await poll(world)) {}
   await poll(world);
-  assert.equal(await total(world.f), units(5));
+  assert.equal(await world.total(), units(5));
 });
 
 test("an event that can't be applied stays in the list's way of nothing else, and is applied later", async (t) => {
@@ -90,32 +80,32 @@ test("an event that can't be applied stays in the list's way of nothing else, an
   await confirmed(world);
   world.fake.faults.push({ match: "GET /v1/payment_intents/", when: "before", how: "500", times: 20 });
   await poll(world);
-  assert.equal(await total(world.f), 0n);
+  assert.equal(await world.total(), 0n);
   assert.equal((await listCards(world.f.ctx, world.f.userId)).length, 1);
   world.fake.faults.length = 0;
   world.f.advance(MINUTE_MS);
   await poll(world);
-  assert.equal(await total(world.f), units(5));
+  assert.equal(await world.total(), units(5));
 });
 
 test("a delivery fails while the processor can't be asked, so that it comes again", async (t) => {
   const world = await stripeWorld(t);
   await confirmed(world);
-  const event = newest(world, "payment_intent.succeeded");
+  const event = world.newest("payment_intent.succeeded");
   world.fake.faults.push({ match: "GET /v1/payment_intents/", when: "before", how: "500" });
-  await assert.rejects(hear(world, event), { reason: "UNAVAILABLE" });
-  await hear(world, event);
-  assert.equal(await total(world.f), units(5));
+  await assert.rejects(world.hear(event), { reason: "UNAVAILABLE" });
+  await world.hear(event);
+  assert.equal(await world.total(), units(5));
 });
 
 test("old news does not undo new: a success stays, in whatever order events come", async (t) => {
   const world = await stripeWorld(t);
   await confirmed(world);
-  await hear(world, newest(world, "payment_intent.succeeded"));
-  await hear(world, newest(world, "payment_intent.requires_action"));
+  await world.hear(world.newest("payment_intent.succeeded"));
+  await world.hear(world.newest("payment_intent.requires_action"));
   const { rows } = await sql<{ state: string }>`select state from payment_intent`.execute(world.f.ctx.db);
   assert.deepEqual(rows, [{ state: "succeeded" }]);
-  assert.equal(await total(world.f), units(5));
+  assert.equal(await world.total(), units(5));
 });
 
 test("a card that a browser put on file is on file, and one that was removed at the processor is not", async (t) => {
@@ -124,15 +114,15 @@ test("a card that a browser put on file is on file, and one that was removed at 
   await world.attach();
   const [customer] = fake.books.customers.keys();
   const card = fake.books.attach("pm_card_amex", { customer: customer ?? "" });
-  const attached = newest(world, "payment_method.attached");
-  await hear(world, attached);
+  const attached = world.newest("payment_method.attached");
+  await world.hear(attached);
   const ids = async () => (await listCards(f.ctx, f.userId)).map(({ cardId }) => cardId);
   assert.ok((await ids()).includes(card.id));
   fake.books.detach(card.id);
-  await hear(world, newest(world, "payment_method.detached"));
+  await world.hear(world.newest("payment_method.detached"));
   assert.ok(!(await ids()).includes(card.id));
   // The attachment again, as a second event: late news of a card that is gone.
-  await hear(world, { ...attached, id: "evt_late" });
+  await world.hear({ ...attached, id: "evt_late" });
   assert.ok(!(await ids()).includes(card.id));
 });
 
@@ -151,10 +141,10 @@ test("events of payments, cards and things that are not ours are taken and chang
   fake.books.pay(params);
   // Somebody with the account's key names a payment as ours would be named.
   fake.books.pay({ ...params, metadata: { slipway_payment: f.ctx.random.uuid() } });
-  for (const event of fake.books.events) await hear(world, event);
-  const odd = newest(world, "payment_intent.succeeded");
-  await hear(world, { ...odd, id: "evt_odd", type: "account.updated", data: { object: { id: "acct_1" } } });
-  assert.equal(await total(f), 0n);
+  for (const event of fake.books.events) await world.hear(event);
+  const odd = world.newest("payment_intent.succeeded");
+  await world.hear({ ...odd, id: "evt_odd", type: "account.updated", data: { object: { id: "acct_1" } } });
+  assert.equal(await world.total(), 0n);
   assert.deepEqual(await listCards(f.ctx, f.userId), []);
 });
 
@@ -183,7 +173,7 @@ test("whatever is lost, late, repeated or out of order, what is credited is what
           fake.faults.length = 0;
         } else if (one.do === "hear") {
           const event = fake.books.events[one.which % fake.books.events.length];
-          if (event) await hear(world, event);
+          if (event) await world.hear(event);
         } else if (one.do === "holder") {
           const waiting = [...fake.books.payments.values()].find(
             ({ status }) => status === "requires_action",
@@ -195,7 +185,7 @@ test("whatever is lost, late, repeated or out of order, what is credited is what
       f.advance(20 * MINUTE_MS);
       await resumePayments(f.ctx, world.stripe, { now: f.now() });
       await poll(world);
-      assert.equal(await total(f), BigInt(fake.books.succeeded()) * 10_000_000n);
+      assert.equal(await world.total(), BigInt(fake.books.succeeded()) * 10_000_000n);
       assert.deepEqual(await auditLedger(f.ctx), { unbalancedTransfers: 0, wrongBalances: 0 });
     }),
     { numRuns: 12, endOnFailure: true },

@@ -39,6 +39,7 @@ export const ACTIONS = {
   "webhook.pinged": "A test event was sent to a webhook endpoint.",
   "webhook.replayed": "A webhook delivery was sent again.",
   "credit.granted": "Credit was granted.",
+  "payment.refunded": "A refund of a payment was ordered.",
   "price.set": "A price was set.",
   "catalog.published": "A deployment was published in the catalogue.",
   "catalog.unpublished": "A name was taken out of the catalogue.",

@@ -199,11 +199,19 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       });
     },
     async attachStripePaymentMethod(request, context) {
-      await attachCard(callCtx(deps, context), takingPayments(deps.payments), await cardInput(deps, request, context));
+      await attachCard(
+        callCtx(deps, context),
+        takingPayments(deps.payments),
+        await cardInput(deps, request, context),
+      );
       return create(AttachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
     async detachStripePaymentMethod(request, context) {
-      await detachCard(callCtx(deps, context), takingPayments(deps.payments), await cardInput(deps, request, context));
+      await detachCard(
+        callCtx(deps, context),
+        takingPayments(deps.payments),
+        await cardInput(deps, request, context),
+      );
       return create(DetachStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
     async setDefaultStripePaymentMethod(request, context) {

@@ -1,4 +1,5 @@
 /** Money of a payment back to its card: held first, then asked for, then out of the books. */
+import { recordAudit } from "../../audit/index.ts";
 import { formatMoney, lesserNanos, type Money } from "../../base/money.ts";
 import { StatusError } from "../../base/status.ts";
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
@@ -79,6 +80,12 @@ function begin(ctx: DbCtx, processor: PaymentProcessor, input: RefundPaymentInpu
     };
     // Another call with the key was first: this one's hold goes with its transaction.
     if (!(await insertRefund(tx, row))) throw inProgress();
+    await recordAudit(tx, {
+      action: "payment.refunded",
+      subjectId: userId,
+      resource: `refund:${refundId}`,
+      details: { amount: formatMoney(money) },
+    });
     return { ...row, state: "pending", failure: null, posted: false, version: 0 };
   });
 }

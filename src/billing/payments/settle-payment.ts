@@ -37,7 +37,8 @@ export async function settlePaymentIn(tx: TxCtx, seen: Seen, payment: Payment): 
 
 /** What is read again says nothing new; a failure may still be followed by a success. */
 async function noteEnd(tx: TxCtx, intent: Intent, { outcome, processorId }: Payment): Promise<void> {
-  if (outcome.state === "requires_action" || outcome.state === intent.state) return;
+  if (outcome.state !== "succeeded" && outcome.state !== "failed") return;
+  if (outcome.state === intent.state) return;
   await notePayment(tx, {
     userId: intent.userId,
     paymentId: processorId || (intent.processorId ?? ""),

@@ -106,6 +106,8 @@ test("a call that a lost worker left out may come through for the length of anot
   const early = LIMITS.leaseMs - 1;
   assert.equal(absorb(stopped, absent(early), look(early, true)).closedAt, null);
   assert.notEqual(absorb(stopped, absent(early + 1), look(early + 1, true)).closedAt, null);
+  const missing = absorb(found, seen(found, 1_000, { phase: "absent" }), look(1_000));
+  assert.deepEqual(missing.absentSince, found.strandedUntil, "what leaves last may still come late");
   const absentBefore = anAttempt({ applyState: "calling", absentSince: at(0) });
   assert.equal(
     strand(absentBefore, look(LIMITS.leaseMs)).absentSince,

@@ -131,7 +131,7 @@ export function failureOf(failure: {
 }
 
 function absent(attempt: Attempt, look: Look): Attempt {
-  const missing = { ...attempt, absentSince: attempt.absentSince ?? look.now };
+  const missing = { ...attempt, absentSince: attempt.absentSince ?? absentFrom(attempt, look.now) };
   if (attempt.stoppedAt !== null)
     return mayClose(missing, look) ? { ...missing, closedAt: look.now } : missing;
   if (attempt.applyState !== "clear") return missing;
@@ -141,6 +141,11 @@ function absent(attempt: Attempt, look: Look): Attempt {
   if (ms(look.now) - ms(attempt.appliedAt) < look.limits.appearMs) return missing;
   const message = "The provider accepted the machine and then had none.";
   return fail(missing, { reason: "MACHINE_LOST", message, retryable: true }, look);
+}
+
+/** While a stranded call can still leave, its machine's absence says nothing yet. */
+function absentFrom({ strandedUntil }: Attempt, now: Date): Date {
+  return strandedUntil !== null && strandedUntil > now ? strandedUntil : now;
 }
 
 /** Gone for certain: asked to go, not there, and no create call of it can still bring it. */

@@ -85,15 +85,14 @@ function checkMachines(world: SimWorld): void {
   const alive = world.providers.flatMap((provider) => provider.alive());
   const bySlot = Map.groupBy(alive, ({ spec }) => `${spec.key.deploymentId}/${spec.key.replica}`);
   for (const [slot, machines] of bySlot) {
-    const keys = machines.map(({ spec }) => `${spec.key.generation}.${spec.key.attempt}`);
-    assert.equal(
-      new Set(machines.map(({ name }) => name)).size,
-      machines.length,
-      `two machines of one name: ${slot} ${keys}`,
-    );
+    const names = new Set(machines.map(({ name }) => name));
+    const story = () =>
+      [...names].flatMap((name) => [name, ...world.providers.flatMap((provider) => provider.story(name))]);
+    const tell = (what: string) => `${what}: ${slot}\n${story().join("\n")}`;
+    assert.ok(names.size === machines.length, tell("two machines of one name"));
     const generations = new Set(machines.map(({ spec }) => spec.key.generation));
-    assert.equal(generations.size, machines.length, `two machines at one slot: ${slot} ${keys}`);
-    assert.ok(machines.length <= 2, `three machines at one slot: ${slot}`);
+    assert.ok(generations.size === machines.length, tell("two machines at one slot"));
+    assert.ok(machines.length <= 2, tell("three machines at one slot"));
   }
 }
 

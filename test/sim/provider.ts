@@ -32,6 +32,8 @@ export interface SimProvider extends Driver {
   alive(): readonly Machine[];
   /** The machine whose engine answers now. */
   answering(name: string): Machine | undefined;
+  /** What was asked about a name and what became of it, a line each: for who looks into a breach. */
+  story(name: string): readonly string[];
   /** A machine of ours that no row knows, as a late create leaves one. */
   abandon(spec: ReplicaSpec): void;
 }
@@ -66,7 +68,13 @@ const LAG_MAX_MS = 20_000;
 export function simProvider(options: ProviderOptions): SimProvider {
   const { clock, chance, faults } = options;
   const machines: Machine[] = [];
+  const stories = new Map<string, string[]>();
   const nowMs = () => clock.now().getTime();
+  const note = (name: string, what: string) => {
+    const lines = stories.get(name) ?? [];
+    stories.set(name, lines);
+    lines.push(`${clock.now().toISOString()} ${what}`);
+  };
   const goes = (about: string, probability: number) =>
     faults.on && chance.happens(`${options.name}/${about}`, probability);
   const exists = (machine: Machine) =>
@@ -82,6 +90,7 @@ export function simProvider(options: ProviderOptions): SimProvider {
     const upMs = loadingMs + chance.between(`${about}/loading`, 100, 60_000);
     const dies = goes(`${spec.name}/dies`, 0.25);
     const diesMs = dies ? bornMs + chance.between(`${about}/death`, 1_000, 1_200_000) : null;
+    note(spec.name, `created; born ${new Date(bornMs).toISOString()}, shown ${lag} ms later`);
     machines.push({
       name: spec.name,
       spec,
@@ -97,6 +106,7 @@ export function simProvider(options: ProviderOptions): SimProvider {
   const apply = async (spec: ReplicaSpec): Promise<void> => {
     const about = `apply/${spec.name}`;
     const askedMs = nowMs();
+    note(spec.name, "apply is asked");
     await options.during();
     if (goes(`${about}/pause`, 0.05)) await options.meanwhile();
     if (goes(`${about}/slow`, 0.05)) clock.advance(chance.between(`${about}/slow-ms`, 1_000, 20_000));
@@ -120,6 +130,12 @@ export function simProvider(options: ProviderOptions): SimProvider {
 
   const look = (name: string): ReplicaObservation => {
     const at = clock.now();
+    const seen = lookAt(name, at);
+    note(name, `is seen ${seen.phase}`);
+    return seen;
+  };
+
+  const lookAt = (name: string, at: Date): ReplicaObservation => {
     if (goes(`observe/${name}`, 0.05)) return { name, at, phase: "unknown" };
     const found = machines.findLast((machine) => machine.name === name && shown(machine));
     if (!found) return { name, at, phase: "absent" };
@@ -142,6 +158,7 @@ export function simProvider(options: ProviderOptions): SimProvider {
   };
 
   const remove = async (name: string, graceMs: number): Promise<void> => {
+    note(name, "removal is asked");
     await options.onRemove(name);
     await options.during();
     if (goes(`remove/${name}/unsent`, 0.1)) throw failure("UNAVAILABLE", "UNAVAILABLE");
@@ -157,6 +174,7 @@ export function simProvider(options: ProviderOptions): SimProvider {
     name: options.name,
     ...(options.idempotent ? { createIsIdempotent: true } : {}),
     machines,
+    story: (name) => stories.get(name) ?? [],
     alive: () => machines.filter(exists),
     answering: (name) =>
       machines.findLast(

@@ -104,6 +104,8 @@ async function locked<T>(configDir: string, work: () => Promise<T>): Promise<T> 
   const release = await lock(configDir, {
     lockfilePath: `${loginPath(configDir)}.lock`,
     stale: LOCK_STALE_MS,
+    // A machine that slept may lose its lock; the worst of it is to log in again, and that is told where it happens.
+    onCompromised: () => undefined,
     retries: { retries: LOCK_TRIES, factor: 1, minTimeout: LOCK_WAIT_MS, maxTimeout: LOCK_WAIT_MS },
   }).catch((cause: unknown) => {
     throw new StatusError({

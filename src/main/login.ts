@@ -101,8 +101,9 @@ function embeddedLogin({ ctx, box, config }: Installation): Login {
   );
   return {
     async authenticate(call, bearer) {
-      if (!looksLikeJwt(bearer)) return authenticate(call, bearer);
-      return (await started).byProvider(call, bearer);
+      // Where nobody can log in a JWT is as unknown as any other text.
+      const login = looksLikeJwt(bearer) ? await started.catch(() => undefined) : undefined;
+      return login ? login.byProvider(call, bearer) : authenticate(call, bearer);
     },
     mounts: [{ prefix: "/oidc", ready: async () => (await started).provider.handle }],
     metadata: () =>

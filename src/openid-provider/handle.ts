@@ -31,7 +31,7 @@ export async function handle(
     const own = ownPage(web, step, path);
     if (own) return await own();
     if (BEGINNINGS.has(`${request.method} ${path}`)) await takeLoginBeginning(web.ctx, address);
-    await web.provider.callback()(request, response);
+    await web.answer(request, response);
   } catch (error) {
     if (!response.headersSent) return tell(web, response, error);
     web.ctx.log.error({ err: error }, "a login page broke off");

@@ -357,6 +357,7 @@ test("where passwords would go over an open wire nobody logs in, and machine tok
   assert.equal(page.status, 400);
   assert.match(await page.text(), /LOGIN_UNAVAILABLE/);
   assert.equal((await given.call("/auth/profile", given.adminToken)).status, 200);
+  assert.equal((await given.call("/auth/profile", "e30.e30.c2ln")).status, 401);
   const invite = `/v1/admin/users/${given.ada.id}:invite`;
   const refused = await given.call(invite, given.adminToken, { method: "POST", body: "{}" });
   assert.match(await refused.text(), /LOGIN_UNAVAILABLE/);

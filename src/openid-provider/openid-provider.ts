@@ -34,7 +34,7 @@ export async function createOpenIdProvider(ctx: DbCtx, deps: OpenIdProviderDeps)
   const issuer = issuerAt(publicUrl);
   const keys = await signingKeys(ctx, box);
   const provider = configuredProvider(ctx, { issuer, audience: publicUrl, keys, box });
-  const web = { ctx, box, provider, publicUrl };
+  const web = { ctx, box, provider, answer: provider.callback(), publicUrl };
   return {
     issuer,
     audience: publicUrl,

@@ -38,6 +38,10 @@ export function configuredProvider(ctx: DbCtx, input: ProviderInput): Provider {
   // The headers that it believes then are ours: where we are reached is configured (see handle.ts).
   provider.proxy = true;
   provider.on("server_error", (_call, error) => ctx.log.error({ err: error }, "the OpenID provider failed"));
+  // Without a listener the framework below writes to the console.
+  provider.on("error", (error: unknown) =>
+    ctx.log.warn({ err: error }, "a request of the OpenID provider broke off"),
+  );
   return provider;
 }
 

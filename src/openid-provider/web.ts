@@ -8,6 +8,8 @@ export interface Web {
   readonly ctx: DbCtx;
   readonly box: SecretBox;
   readonly provider: Provider;
+  /** The library's own answers. */
+  readonly answer: ReturnType<Provider["callback"]>;
   /** Where browsers reach us: an origin. */
   readonly publicUrl: string;
 }

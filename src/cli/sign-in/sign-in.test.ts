@@ -233,3 +233,23 @@ test("an administrator's invitation makes a password, and with it a login", asyn
   const nobody = await slipway.run(["admin", "users", "invite", "eve@example.com"], { env });
   assert.match(nobody.stderr, /USER_NOT_FOUND/);
 });
+
+test("where the operator has an issuer, login goes there, and its user is another one than the same person's elsewhere", async (t) => {
+  const issuer = await plane(t);
+  await withPassword(issuer, issuer.ada);
+  const given = await plane(t, {
+    SLIPWAY_OIDC_ISSUER: `${issuer.url}/oidc`,
+    SLIPWAY_OIDC_AUDIENCE: issuer.url,
+    SLIPWAY_OIDC_ALGORITHMS: "ES256",
+    SLIPWAY_OIDC_CLIENT_ID: "slipway-cli",
+  });
+  const slipway = await cli(t, { SLIPWAY_API_URL: given.url });
+  const ran = await slipway.run(["login"], { isTty: TTY, openBrowser: agreeing() });
+  assert.equal(ran.status, 0, ran.stderr);
+  const whoami = await slipway.run(["whoami", "--output", "json"]);
+  const { user } = whoami.json() as { user: { authProvider: string; authProviderId: string; id: string } };
+  assert.equal(user.authProviderId, issuer.ada.id);
+  assert.notEqual(user.id, issuer.ada.id);
+  const out = await slipway.run(["logout", "--output", "json"]);
+  assert.deepEqual(out.json(), { apiUrl: given.url, forgotten: true, revoked: true });
+});

@@ -47,7 +47,7 @@ export function consentPage(form: ConsentForm): string {
 <p>Go on only if you began this yourself.</p>
 <form method="post" action="${form.action}/consent">
 <input type="hidden" name="csrf" value="${form.csrf}">
-<button class="primary" type="submit" autofocus>Allow</button>
+<button class="primary" type="submit">Allow</button>
 </form>
 <form method="post" action="${form.action}/abort">
 <input type="hidden" name="csrf" value="${form.csrf}">

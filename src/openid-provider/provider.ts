@@ -1,3 +1,4 @@
+import type { EventEmitter } from "node:events";
 import type { JWK } from "jose";
 import Provider, { type Configuration, errors } from "oidc-provider";
 import type { SecretBox } from "../base/seal.ts";
@@ -38,8 +39,9 @@ export function configuredProvider(ctx: DbCtx, input: ProviderInput): Provider {
   // The headers that it believes then are ours: where we are reached is configured (see handle.ts).
   provider.proxy = true;
   provider.on("server_error", (_call, error) => ctx.log.error({ err: error }, "the OpenID provider failed"));
-  // Without a listener the framework below writes to the console.
-  provider.on("error", (error: unknown) =>
+  // Without a listener the framework below writes to the console. Its types know only the library's own events.
+  const below: EventEmitter = provider;
+  below.on("error", (error: unknown) =>
     ctx.log.warn({ err: error }, "a request of the OpenID provider broke off"),
   );
   return provider;

@@ -32,16 +32,22 @@ export async function loginServerOf(io: CliIo, apiUrl: string): Promise<LoginSer
   const { authorization_servers: servers, slipway_login: login } = found.data;
   const [issuer] = servers;
   if (issuer === undefined || login === undefined) return undefined;
-  return { issuer: requireSafe(issuer), clientId: login.client_id, scopes: login.scopes };
+  return { issuer: requireSafe(issuer, apiUrl), clientId: login.client_id, scopes: login.scopes };
 }
 
-/** A login that others can read is none. */
-function requireSafe(issuer: string): string {
-  const { protocol, hostname } = new URL(issuer);
-  if (protocol === "https:" || ["127.0.0.1", "[::1]", "localhost"].includes(hostname)) return issuer;
+/** A login that others can read is none, and a control plane elsewhere has no business with what listens on this machine. */
+function requireSafe(issuer: string, apiUrl: string): string {
+  const local = isLoopback(issuer);
+  if (local ? isLoopback(apiUrl) : issuer.startsWith("https:")) return issuer;
   throw new StatusError({
     code: "FAILED_PRECONDITION",
     reason: "LOGIN_UNAVAILABLE",
-    message: `The control plane sends its users to ${issuer}, which is neither https nor this machine. Use a token: \`slipway login --token\`.`,
+    message: local
+      ? `${apiUrl} sends its users to ${issuer}, on this machine. Its operator must set SLIPWAY_PUBLIC_URL.`
+      : `${apiUrl} sends its users to ${issuer}, which is not https.`,
   });
+}
+
+function isLoopback(address: string): boolean {
+  return ["127.0.0.1", "[::1]", "localhost"].includes(new URL(address).hostname);
 }

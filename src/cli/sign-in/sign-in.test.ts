@@ -253,3 +253,27 @@ test("where the operator has an issuer, login goes there, and its user is anothe
   const out = await slipway.run(["logout", "--output", "json"]);
   assert.deepEqual(out.json(), { apiUrl: given.url, forgotten: true, revoked: true });
 });
+
+test("a control plane sends nobody to an issuer without https, nor from elsewhere to this machine", async (t) => {
+  const slipway = await cli(t);
+  for (const [apiUrl, issuer, words] of [
+    ["https://slipway.example.com", "http://127.0.0.1:8080/oidc", /SLIPWAY_PUBLIC_URL/],
+    ["http://127.0.0.1:8080", "http://login.example.com", /not https/],
+  ] as const) {
+    const metadata = {
+      authorization_servers: [issuer],
+      slipway_login: { client_id: "cli", scopes: ["openid"] },
+    };
+    const asked: string[] = [];
+    const ran = await slipway.run(["login", "--api-url", apiUrl], {
+      isTty: TTY,
+      fetch: async (input) => {
+        asked.push(String(input));
+        return Response.json(metadata);
+      },
+    });
+    assert.match(ran.stderr, words);
+    assert.match(ran.stderr, /LOGIN_UNAVAILABLE/);
+    assert.deepEqual(asked, [`${apiUrl}/.well-known/oauth-protected-resource`]);
+  }
+});

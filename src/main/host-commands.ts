@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { systemClock } from "../base/clock.ts";
 import type { BaseCtx } from "../base/ctx.ts";
 import { createLog } from "../base/log.ts";
@@ -14,6 +14,8 @@ import { stopSignal } from "./stop-signal.ts";
 
 /** Exit status of a failure; the wire commands refine it (see the command line's guide). */
 const FAILED = 1;
+/** Of one reconciliation; longer spans are several. */
+const DAYS_MAX = 400;
 
 /** Adds the commands that work on this host: on its home, its database, its processes. */
 export function addHostCommands(program: Command): void {
@@ -48,6 +50,14 @@ export function addHostCommands(program: Command): void {
     .description("on the host: make an administrator, and print its access token once")
     .option("--name <name>", "display name", "Administrator")
     .action((options: { name: string }) => guarded(() => runBootstrap(options.name)));
+  subcommand(subcommand(program, "admin", "administration"), "billing", "the books")
+    .command("reconcile")
+    .description(
+      "on the host: compare the ledger with the payment processor, book what was missed, explain the rest",
+    )
+    .option("--days <n>", "how far back", wholeDays, 7)
+    .option("--output <format>", "text or json", "text")
+    .action((options: { days: number; output: string }) => guarded(() => runReconcile(options)));
 }
 
 /** The subcommand of that name, made if the program has none yet. */
@@ -121,6 +131,27 @@ async function runDoctor(json: boolean): Promise<void> {
 function lineOf(finding: Finding): string {
   const mark = { ok: "ok     ", warning: "warning", problem: "PROBLEM" }[finding.verdict];
   return `${mark}  ${finding.check.padEnd(20)} ${finding.message}\n`;
+}
+
+function wholeDays(text: string): number {
+  const days = Number(text);
+  if (Number.isInteger(days) && days >= 1 && days <= DAYS_MAX) return days;
+  throw new InvalidArgumentError(`give 1 to ${DAYS_MAX} days`);
+}
+
+async function runReconcile(options: { days: number; output: string }): Promise<void> {
+  const { openInstallation } = await import("./installation.ts");
+  const command = await import("./reconcile-command.ts");
+  const config = loadConfig(process.env);
+  const installation = await openInstallation(config, baseCtx(config), { beside: true });
+  try {
+    const done = await command.reconcileNow(installation, options.days);
+    const json = options.output === "json";
+    process.stdout.write(json ? command.reconciliationJson(done) : command.reconciliationText(done));
+    if (command.differs(done)) process.exitCode = FAILED;
+  } finally {
+    await installation.close();
+  }
 }
 
 async function runBootstrap(name: string): Promise<void> {

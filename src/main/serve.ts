@@ -44,6 +44,8 @@ import { type Machines, machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
 import { billingNews, modelNews } from "./news.ts";
 import { OPENAPI } from "./paths.ts";
+import { addPaymentMetrics } from "./payment-metrics.ts";
+import { paymentsOf } from "./payments-of.ts";
 import type { RoleName } from "./roles.ts";
 import { addStripeWebhook } from "./stripe-webhook.ts";
 import { VERSION } from "./version.ts";
@@ -62,6 +64,9 @@ export interface ServeOptions {
 /** How long stopping waits for answers that are under way. */
 const CLOSE_DRAIN_MS = 20_000;
 const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+/** Each night looks back a week: late refunds and disputes are listed by the day on which they began. */
+const RECONCILED_DAYS = 7;
 /** How late a payment or a low balance is told. */
 const NEWS_MS = 2_000;
 
@@ -89,6 +94,7 @@ export async function serve(
     undo.push(changes.close);
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
+    if (payments?.news) addPaymentMetrics(registry, installation.ctx, payments.name);
     const registries = [registry];
     let gatewayUrl = config.SLIPWAY_GATEWAY_URL ?? urlOf(config.SLIPWAY_BIND, config.SLIPWAY_GATEWAY_PORT);
     if (roles.includes("gateway")) {
@@ -254,6 +260,12 @@ function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): r
             run: async (ctx) => void (await billing.resumeRefunds(ctx, payments, { now: ctx.clock.now() })),
           },
           {
+            name: "reconcile-payments",
+            everyMs: DAY_MS,
+            run: async (ctx) =>
+              void (await billing.reconcile(ctx, payments, { now: ctx.clock.now(), days: RECONCILED_DAYS })),
+          },
+          {
             name: "poll-payment-events",
             everyMs: MINUTE_MS,
             run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),
@@ -355,14 +367,6 @@ function webhooksDeps({ box, config }: Installation, steps: Steps): WebhooksDeps
     sendMs: SEND_MS,
     client: createGuardedClient({ allowed, userAgent: `slipway/${VERSION}` }),
   };
-}
-
-async function paymentsOf(config: Config): Promise<Payments> {
-  if (config.SLIPWAY_PAYMENTS === "test") return billing.testPayments();
-  const secretKey = config.SLIPWAY_STRIPE_SECRET_KEY;
-  if (secretKey === undefined) return undefined;
-  const { SLIPWAY_STRIPE_WEBHOOK_SECRET: webhookSecret, SLIPWAY_STRIPE_URL: apiUrl } = config;
-  return billing.stripePayments({ secretKey, webhookSecret, apiUrl });
 }
 
 function termsOf(config: Config): Terms | undefined {

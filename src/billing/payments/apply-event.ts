@@ -9,7 +9,7 @@ import { readPayment } from "./apply-payment.ts";
 import { readRefund } from "./apply-refund.ts";
 import { insertEvent, isEventKnown } from "./event-store.ts";
 import type { PaymentProcessor } from "./processor.ts";
-import type { ProcessorEvent } from "./processor-news.ts";
+import type { EventSubject, ProcessorEvent } from "./processor-news.ts";
 
 /** Writes down what was read. False: what it is about has changed since, so it must be read again. */
 export type Apply = (tx: TxCtx) => Promise<boolean>;
@@ -40,7 +40,7 @@ async function applyOnce(
   heardBy: "webhook" | "poll",
 ): Promise<boolean> {
   for (let reads = 1; ; reads++) {
-    const apply = await read(ctx, processor, event);
+    const apply = await read(ctx, processor, event.subject);
     try {
       return await withTransaction(ctx, async (tx) => {
         const row = { processor: processor.name, event, heardBy, at: tx.clock.now() };
@@ -54,7 +54,15 @@ async function applyOnce(
   }
 }
 
-async function read(ctx: DbCtx, processor: PaymentProcessor, { subject }: ProcessorEvent): Promise<Apply> {
+/** Reads a subject again and writes what is read, without an event. */
+export async function refresh(ctx: DbCtx, processor: PaymentProcessor, subject: EventSubject): Promise<void> {
+  for (let reads = 1; reads <= READS_MAX; reads++) {
+    const apply = await read(ctx, processor, subject);
+    if (await withTransaction(ctx, apply)) return;
+  }
+}
+
+async function read(ctx: DbCtx, processor: PaymentProcessor, subject: EventSubject): Promise<Apply> {
   switch (subject.kind) {
     case "payment":
       return readPayment(ctx, processor, subject.id);

@@ -27,6 +27,13 @@ export type {
   RefundOutcome,
 } from "./processor.ts";
 export type { ProcessorEvent, ProcessorNews } from "./processor-news.ts";
+export {
+  type LastReconciliation,
+  lastReconciliation,
+  RECONCILED_DAYS_MAX,
+  type Reconciliation,
+  reconcile,
+} from "./reconcile/index.ts";
 export { type RefundPaymentInput, refundPayment } from "./refund-payment.ts";
 export type { RefundRow } from "./refund-store.ts";
 export { type CardOnFile, hasTestMoney } from "./store.ts";

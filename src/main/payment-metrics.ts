@@ -4,14 +4,14 @@ import type { DbCtx } from "../db/db.ts";
 
 /** Adds what the last reconciliation found, read anew at each scrape; all are 0 before the first one. */
 export function addPaymentMetrics(registry: Registry, ctx: DbCtx, processor: string): void {
-  const gauge = (name: string, help: string, valueOf: (last: LastReconciliation) => number) =>
+  const gauge = (name: string, help: string, toNumber: (last: LastReconciliation) => number) =>
     new Gauge({
       name: `slipway_payments_${name}`,
       help,
       registers: [registry],
       async collect() {
         const last = await lastReconciliation(ctx, processor);
-        if (last) this.set(valueOf(last));
+        if (last) this.set(toNumber(last));
       },
     });
   gauge(

@@ -17,12 +17,14 @@ import {
   type GatewayUsage,
   type PublishedOffer,
 } from "../../src/gateway/index.ts";
+import { createRateLimit } from "../../src/rate-limit/index.ts";
 import { SHARED_PREFIX } from "./scenarios.ts";
 
 const OWNER = "6f1b2c9e-0c56-4d0e-9a3f-1f0a51f3b001";
 const CALLER = OWNER;
 /** Limits are counted on every request, and are set where this machine can't reach them. */
 const UNREACHED = 1_000_000;
+const UNREACHED_RATE = { requestsMax: 100 * UNREACHED, windowMs: 60_000 };
 /** Money for the priced rows: more than a run can spend. */
 const SLICE_NANOS = 10n ** 15n;
 
@@ -112,12 +114,13 @@ const gateway = createGateway({
   usageLogDir: settings.usageLogDir,
   limits: {
     ...GATEWAY_LIMITS,
-    keyRequestsPerSecond: UNREACHED,
     keyConcurrencyMax: UNREACHED,
     sharedConcurrencyMax: UNREACHED,
   },
   control,
   version: "bench",
+  // Counted as in the product, and never reached.
+  pace: createRateLimit(systemClock, { key: UNREACHED_RATE, address: UNREACHED_RATE }).take,
 });
 
 const { port } = await gateway.listen(0, "127.0.0.1");

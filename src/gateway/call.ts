@@ -8,6 +8,7 @@ import { engineBody } from "./engine-body.ts";
 import type { GatewayLimits } from "./limits.ts";
 import { type Budgeted, chargeNanos, isPriced, reserve } from "./money.ts";
 import { refused } from "./openai-error.ts";
+import { paceKey } from "./pace.ts";
 import type { Parts } from "./parts.ts";
 import type { GatewayUsage } from "./ports.ts";
 import { type Prompt, promptOf } from "./prefix.ts";
@@ -52,6 +53,7 @@ function answerFailure(parts: Parts, incoming: Incoming, thrown: unknown): void 
 
 /** Lets the request in: at once, or when its turn comes and its money is set aside. */
 function enter(parts: Parts, incoming: Incoming, request: ClientRequest, who: Access): void | Promise<void> {
+  const pace = paceKey(parts.deps, who.limitKey);
   checkReady(who);
   checkBacklog(parts);
   const deadlineAt = parts.deps.clock.monotonicMs() + parts.deps.limits.totalMs;
@@ -59,7 +61,7 @@ function enter(parts: Parts, incoming: Incoming, request: ClientRequest, who: Ac
     try {
       const reserved = setAside(parts, request, who, deadlineAt);
       const go = (money: Budgeted | undefined) =>
-        begin(parts, incoming, request, who, money, deadlineAt, leave);
+        begin(parts, incoming, request, who, { money, deadlineAt, leave, pace });
       if (!(reserved instanceof Promise)) return go(reserved);
       return reserved.then(go).catch((error: unknown) => {
         leave();
@@ -101,21 +103,23 @@ function setAside(
   return reserve(parts.purse, who.userId, request, published, contextTokens, deadlineAt);
 }
 
-function begin(
-  parts: Parts,
-  incoming: Incoming,
-  request: ClientRequest,
-  who: Access,
-  money: Budgeted | undefined,
-  deadlineAt: number,
-  leave: () => void,
-): void {
+/** What an admitted request runs under. */
+interface Terms {
+  readonly money: Budgeted | undefined;
+  readonly deadlineAt: number;
+  readonly leave: () => void;
+  /** Headers that tell how its key stands. */
+  readonly pace: Readonly<Record<string, string>>;
+}
+
+function begin(parts: Parts, incoming: Incoming, request: ClientRequest, who: Access, terms: Terms): void {
+  const { money } = terms;
   if (incoming.response.destroyed) {
     // The client hung up while it waited: nothing was sent, nothing is told.
     money?.reservation.settle(0n, false);
     throw refused("CANCELLED", "The client went away.");
   }
-  const call = new Call(parts, incoming, request, who, money, deadlineAt, leave);
+  const call = new Call(parts, incoming, request, who, terms);
   parts.metrics.admitted();
   call.tryNext();
 }
@@ -146,15 +150,13 @@ class Call implements RelayOwner {
     incoming: Incoming,
     request: ClientRequest,
     who: Access,
-    money: Budgeted | undefined,
-    deadlineAt: number,
-    leave: () => void,
+    { money, deadlineAt, leave, pace }: Terms,
   ) {
     const { generates, ownWords } = SURFACES[request.surface];
     const salt = who.route.published ? parts.salts.of(who.userId) : undefined;
     this.response = incoming.response;
     this.requestId = incoming.requestId;
-    this.headers = headersOf(incoming.requestId, money?.outputTokensMax);
+    this.headers = headersOf(incoming.requestId, money?.outputTokensMax, pace);
     this.wantsUsage = request.wantsUsage;
     this.ownWords = ownWords;
     this.limits = parts.deps.limits;
@@ -309,8 +311,12 @@ function unlogging({ reservation }: Budgeted, waiter: Written): Written {
   };
 }
 
-function headersOf(requestId: string, outputTokensMax: number | undefined): Readonly<Record<string, string>> {
+function headersOf(
+  requestId: string,
+  outputTokensMax: number | undefined,
+  pace: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
   return outputTokensMax === undefined
-    ? { "slipway-request-id": requestId }
-    : { "slipway-request-id": requestId, "slipway-max-tokens": String(outputTokensMax) };
+    ? { "slipway-request-id": requestId, ...pace }
+    : { "slipway-request-id": requestId, "slipway-max-tokens": String(outputTokensMax), ...pace };
 }

@@ -4,7 +4,10 @@ import { test } from "node:test";
 import { BELOW, chat, oneModel, SERVED_NAME, until } from "../../test/support/gateway/gateway.ts";
 import { MODEL_KEY, routeOf } from "../../test/support/gateway/memory-control.ts";
 import { rawClient } from "../../test/support/gateway/raw-client.ts";
+import { systemClock } from "../base/clock.ts";
+import { createRateLimit } from "../rate-limit/index.ts";
 
+const PACE = { requestsMax: 3, windowMs: 60_000 };
 const PATH = `${BELOW}/v1/chat/completions`;
 
 interface Envelope {
@@ -120,14 +123,21 @@ test("a model that is getting ready is 503 with Retry-After and why; one that wo
 });
 
 test("a key that asks too fast or too much at once is told when to try again", async (t) => {
-  const on = await oneModel(t, { limits: { keyRequestsPerSecond: 3 } });
+  const { take } = createRateLimit(systemClock, { key: PACE, address: undefined });
+  const on = await oneModel(t, { pace: take });
   const answers = await Promise.all(Array.from({ length: 6 }, () => chat(on)));
-  const refused = answers.filter((answer) => answer.status === 429);
-  assert.ok(refused.length >= 2);
-  for (const answer of refused) {
-    assert.equal(answer.headers.get("retry-after"), "1");
+  const [refused, served] = [true, false].map((is) => answers.filter((one) => (one.status === 429) === is));
+  assert.deepEqual([refused?.length, served?.length], [3, 3]);
+  for (const answer of served ?? []) {
+    assert.equal(answer.headers.get("ratelimit-policy"), '"key";q=3;w=60');
+    assert.match(answer.headers.get("ratelimit") ?? "", /^"key";r=[012];t=\d+$/);
+  }
+  for (const answer of refused ?? []) {
+    const waitS = Number(answer.headers.get("retry-after"));
+    assert.ok(waitS >= 1 && waitS <= 60, `${waitS} s`);
     const error = await errorOf(answer);
     assert.deepEqual([error.type, error.code], ["rate_limit_error", "rate_limited"]);
+    assert.deepEqual(error.metadata, { limitedBy: "key", requestsMax: "3", windowSeconds: "60" });
   }
 
   const busy = await oneModel(t, { limits: { keyConcurrencyMax: 2 } });
@@ -138,6 +148,23 @@ test("a key that asks too fast or too much at once is told when to try again", a
   assert.equal((await chat(busy)).status, 429);
   stop.abort();
   await Promise.all(waiting);
+});
+
+test("an address that asks too often is told so before anything is read, whatever key it shows; behind a proxy each caller counts", async (t) => {
+  const { take } = createRateLimit(systemClock, { key: undefined, address: PACE });
+  const on = await oneModel(t, { pace: take, trustedProxies: ["127.0.0.1"] });
+  const from = (address: string, key: string) =>
+    chat(on, {}, { key, headers: { "x-forwarded-for": `198.51.100.7, ${address}` } });
+  const statuses = [];
+  for (const key of ["sk-guess-1", "sk-guess-2", "sk-guess-3", "sk-guess-4"]) {
+    statuses.push((await from("203.0.113.9", key)).status);
+  }
+  assert.deepEqual(statuses, [401, 401, 401, 429]);
+  assert.equal((await from("203.0.113.10", MODEL_KEY)).status, 200);
+  assert.equal(
+    (await fetch(`${on.url}/health`, { headers: { "x-forwarded-for": "203.0.113.9" } })).status,
+    200,
+  );
 });
 
 test("a request id is the gateway's own, also where the client sends one", async (t) => {

@@ -14,8 +14,6 @@ export interface GatewayLimits {
   /** A client that went away is read on for, so that the engine's own usage is had. */
   readonly hangUpMs: number;
   readonly hangUpTokens: number;
-  /** Requests a second and key, with a burst of as many. */
-  readonly keyRequestsPerSecond: number;
   readonly keyConcurrencyMax: number;
   /** Of one shared model in this gateway, when the catalogue says none. */
   readonly sharedConcurrencyMax: number;
@@ -52,7 +50,6 @@ export const GATEWAY_LIMITS: GatewayLimits = {
   totalMs: 600_000,
   hangUpMs: 1_000,
   hangUpTokens: 32,
-  keyRequestsPerSecond: 500,
   keyConcurrencyMax: 1_000,
   sharedConcurrencyMax: 256,
   sharedQueueMax: 1_024,

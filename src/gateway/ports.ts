@@ -1,6 +1,7 @@
 /** What the gateway needs of the world. main wires it to the domains; tests and the bench hold it in memory. */
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import type { PaceVerdict } from "../base/pace.ts";
 import type { Random } from "../base/random.ts";
 import type { SecretBox } from "../base/seal.ts";
 import type { Steps } from "../base/steps.ts";
@@ -110,4 +111,8 @@ export interface GatewayDeps {
   readonly limits: GatewayLimits;
   readonly control: GatewayControl;
   readonly version: string;
+  /** Counts one request of a key or an address and says whether it may go on; undefined where there is no limit. */
+  readonly pace?: (kind: "key" | "address", id: string) => PaceVerdict | undefined;
+  /** Addresses and ranges of reverse proxies whose X-Forwarded-For names the caller. */
+  readonly trustedProxies?: readonly string[];
 }

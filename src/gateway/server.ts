@@ -6,6 +6,7 @@ import { checkReady, serveCall } from "./call.ts";
 import type { Surface } from "./client-request.ts";
 import { listModels, listOneModel } from "./list-models.ts";
 import { envelope, failureOf, refused } from "./openai-error.ts";
+import { type CallerAddress, callerAddress, paceAddress } from "./pace.ts";
 import type { Parts } from "./parts.ts";
 import { readBody } from "./read-body.ts";
 import { answerError } from "./relay.ts";
@@ -22,6 +23,8 @@ const POSTS: ReadonlyMap<string, Surface> = new Map([
   ["/detokenize", "detokenize"],
 ]);
 
+/** What balancers and monitors ask. */
+const UNPACED = new Set(["/health", "/version"]);
 const GETS = new Set(["/v1/models", "/health", "/version"]);
 /** A head comes in one or two packets; a body at the speed of a bad line. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -39,6 +42,7 @@ interface Visit {
 }
 
 export function createDoor(parts: Parts): Server {
+  const addressOf = callerAddress(parts.deps.trustedProxies ?? []);
   const server = createServer(
     {
       maxHeaderSize: parts.deps.limits.headersMaxBytes,
@@ -47,7 +51,7 @@ export function createDoor(parts: Parts): Server {
       keepAliveTimeout: KEEP_ALIVE_MS,
       noDelay: true,
     },
-    (request, response) => route(parts, visitOf(parts, request, response)),
+    (request, response) => route(parts, visitOf(parts, request, response), addressOf),
   );
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => answerUnreadable(error, socket));
   return server;
@@ -62,8 +66,14 @@ function visitOf(parts: Parts, request: IncomingMessage, response: ServerRespons
   return { request, response, requestId, modelId: below?.[1], path: below?.[2] ?? whole };
 }
 
-function route(parts: Parts, visit: Visit): void {
+function route(parts: Parts, visit: Visit, addressOf: CallerAddress): void {
   const { request, path } = visit;
+  try {
+    if (!UNPACED.has(path)) paceAddress(parts.deps, addressOf(request));
+  } catch (error) {
+    refuse(parts, visit, error);
+    return;
+  }
   const surface = POSTS.get(path);
   if (parts.closing.aborted) refuse(parts, visit, stopping());
   else if (surface !== undefined && request.method === "POST") call(parts, visit, surface);

@@ -99,6 +99,12 @@ export const settings = z.object({
   SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE: rate(6_000).describe(
     "How often one address (of IPv6 a /64) may call the control plane; 0 for no limit.",
   ),
+  SLIPWAY_KEY_REQUESTS_PER_MINUTE: rate(30_000).describe(
+    "How often one API key, or a model's own key, may ask the gateways; 0 for no limit.",
+  ),
+  SLIPWAY_GATEWAY_ADDRESS_REQUESTS_PER_MINUTE: rate(60_000).describe(
+    "How often one address (of IPv6 a /64) may ask the gateways; 0 for no limit.",
+  ),
   SLIPWAY_TRUSTED_PROXIES: ranges.describe(
     "Addresses and ranges of reverse proxies, separated by commas, whose X-Forwarded-For names the caller.",
   ),

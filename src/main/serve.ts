@@ -98,7 +98,10 @@ export async function serve(
     const registries = [registry];
     let gatewayUrl = config.SLIPWAY_GATEWAY_URL ?? urlOf(config.SLIPWAY_BIND, config.SLIPWAY_GATEWAY_PORT);
     if (roles.includes("gateway")) {
-      const gateway = startGateway(installation, changes, steps);
+      const rateLimit = gatewayRateLimit(installation);
+      const exchanging = runExchange(installation.ctx, rateLimit, stop.signal);
+      undo.push(() => exchanging);
+      const gateway = startGateway(installation, changes, steps, rateLimit);
       undo.push(() => gateway.close({ drainMs: CLOSE_DRAIN_MS }));
       const { port } = await gateway.listen(config.SLIPWAY_GATEWAY_PORT, config.SLIPWAY_BIND);
       gatewayUrl = config.SLIPWAY_GATEWAY_URL ?? urlOf(config.SLIPWAY_BIND, port);
@@ -127,7 +130,19 @@ export async function serve(
   }
 }
 
-function startGateway(installation: Installation, changes: Changes, steps: Steps): Gateway {
+function gatewayRateLimit({ ctx, config }: Installation) {
+  return createRateLimit(ctx.clock, {
+    key: perMinute(config.SLIPWAY_KEY_REQUESTS_PER_MINUTE),
+    "gateway-address": perMinute(config.SLIPWAY_GATEWAY_ADDRESS_REQUESTS_PER_MINUTE),
+  });
+}
+
+function startGateway(
+  installation: Installation,
+  changes: Changes,
+  steps: Steps,
+  rateLimit: ReturnType<typeof gatewayRateLimit>,
+): Gateway {
   const { ctx, box, config } = installation;
   const gatewayId = ctx.random.uuid();
   const control = gatewayControl({
@@ -148,6 +163,8 @@ function startGateway(installation: Installation, changes: Changes, steps: Steps
     limits: GATEWAY_LIMITS,
     control,
     version: VERSION,
+    pace: (kind, id) => rateLimit.take(kind === "key" ? "key" : "gateway-address", id),
+    trustedProxies: config.SLIPWAY_TRUSTED_PROXIES,
   });
 }
 
@@ -165,7 +182,7 @@ async function startApi(
   const { db } = ctx;
   const deps = { db, edge };
   const idempotency = createIdempotency({ box });
-  const rateLimit = createRateLimit(ctx, {
+  const rateLimit = createRateLimit(ctx.clock, {
     token: perMinute(config.SLIPWAY_TOKEN_REQUESTS_PER_MINUTE),
     address: perMinute(config.SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE),
   });

@@ -1,3 +1,3 @@
 export type { RatePolicy, RateVerdict } from "./counter.ts";
-export { type CallerKind, createRateLimit, type RateLimit } from "./rate-limit.ts";
+export { createRateLimit, type RateLimit } from "./rate-limit.ts";
 export { runExchange } from "./run-exchange.ts";

@@ -24,21 +24,21 @@ function takeMany(limit: RateLimit, id: string, count: number): number {
 
 test("the limit holds over all processes, up to what they had not told each other yet", async (t) => {
   const { ctx } = await setting(t);
-  const [one, other] = [createRateLimit(ctx, POLICIES), createRateLimit(ctx, POLICIES)];
+  const [one, other] = [createRateLimit(ctx.clock, POLICIES), createRateLimit(ctx.clock, POLICIES)];
   assert.equal(takeMany(one, "a", 4), 4);
   assert.equal(takeMany(other, "a", 4), 4);
-  await one.exchange();
-  await other.exchange();
+  await one.exchange(ctx);
+  await other.exchange(ctx);
   assert.equal(takeMany(other, "a", 10), 2, "it knows of eight");
-  await other.exchange();
+  await other.exchange(ctx);
   assert.equal(takeMany(one, "a", 1), 1, "it has not heard of more than its own four");
-  await one.exchange();
+  await one.exchange(ctx);
   assert.equal(takeMany(one, "a", 10), 0);
 });
 
 test("callers are counted apart, and a kind without a limit not at all", async (t) => {
   const { ctx } = await setting(t);
-  const limit = createRateLimit(ctx, POLICIES);
+  const limit = createRateLimit(ctx.clock, POLICIES);
   assert.equal(takeMany(limit, "a", 20), 10);
   assert.equal(takeMany(limit, "b", 20), 10);
   assert.equal(limit.take("address", "10.0.0.1"), undefined);
@@ -47,7 +47,7 @@ test("callers are counted apart, and a kind without a limit not at all", async (
 test("without the database each process goes on counting, and what it counted arrives later", async (t) => {
   const { ctx } = await setting(t);
   const away = { ...ctx };
-  const limit = createRateLimit(away, POLICIES);
+  const limit = createRateLimit(away.clock, POLICIES);
   takeMany(limit, "a", 7);
   const { db } = away;
   Object.assign(away, {
@@ -57,28 +57,28 @@ test("without the database each process goes on counting, and what it counted ar
       },
     }),
   });
-  await assert.rejects(limit.exchange());
+  await assert.rejects(limit.exchange(away));
   assert.equal(takeMany(limit, "a", 7), 3, "its own count still bounds");
   Object.assign(away, { db });
-  await limit.exchange();
-  const other = createRateLimit(ctx, POLICIES);
+  await limit.exchange(ctx);
+  const other = createRateLimit(ctx.clock, POLICIES);
   takeMany(other, "a", 1);
-  await other.exchange();
+  await other.exchange(ctx);
   assert.equal(takeMany(other, "a", 10), 0, "all eleven are known");
 });
 
 test("the table keeps no address and no token id, and forgets old windows", async (t) => {
   const { ctx, clock } = await setting(t);
-  const limit = createRateLimit(ctx, { token: POLICIES.token, address: POLICIES.token });
+  const limit = createRateLimit(ctx.clock, { token: POLICIES.token, address: POLICIES.token });
   limit.take("token", "canary-token-id");
   limit.take("address", "203.0.113.77");
-  await limit.exchange();
+  await limit.exchange(ctx);
   const rows = await sql<{ text: string }>`select rate_window::text as text from rate_window`.execute(ctx.db);
   assert.equal(rows.rows.length, 2);
   assert.doesNotMatch(JSON.stringify(rows.rows), /canary|203\.0\.113/);
   assert.doesNotMatch(JSON.stringify(rows.rows), new RegExp(Buffer.from("canary-token-id").toString("hex")));
   clock.advance(3 * MINUTE_MS);
-  await limit.exchange();
+  await limit.exchange(ctx);
   const left = await sql<{ n: string }>`select count(*) as n from rate_window`.execute(ctx.db);
   assert.equal(Number(left.rows[0]?.n), 0);
 });

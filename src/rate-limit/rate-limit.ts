@@ -3,18 +3,17 @@
  * and about once a second adds its counts to the table and learns the others'. So a caller that spreads over N processes may
  * get through with a second's worth of requests more, and a database that is away leaves each process with its own counts.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
+import type { Clock } from "../base/clock.ts";
 import type { DbCtx } from "../db/db.ts";
 import { Counter, type RatePolicy, type RateVerdict } from "./counter.ts";
 import { addCounts, deleteWindowsBefore, type WindowCount } from "./store.ts";
 
-export type CallerKind = "token" | "address";
-
-export interface RateLimit {
+export interface RateLimit<Kind extends string = string> {
   /** Counts one request; undefined when this kind of caller has no limit. */
-  take(kind: CallerKind, id: string): RateVerdict | undefined;
+  take(kind: Kind, id: string): RateVerdict | undefined;
   /** Adds what was counted and learns what others counted. Throws what the database throws; the counts stay, and go with the next exchange. */
-  exchange(): Promise<void>;
+  exchange(ctx: DbCtx): Promise<void>;
 }
 
 /** Callers that are remembered; beyond, the one that was forgotten longest ago starts afresh: memory has an end, too. */
@@ -22,20 +21,25 @@ const CALLERS_MAX = 100_000;
 /** Rows of one statement; the rest goes with the next. */
 const ROWS_MAX = 1_000;
 
-export function createRateLimit(
-  ctx: DbCtx,
-  policies: Readonly<Record<CallerKind, RatePolicy | undefined>>,
-): RateLimit {
+/** Kinds are counted apart, over all processes that name them alike. */
+export function createRateLimit<Kind extends string>(
+  clock: Clock,
+  policies: Readonly<Record<Kind, RatePolicy | undefined>>,
+): RateLimit<Kind> {
   const counters = new Map<string, Counter>();
   const touched = new Set<string>();
+  /** Callers whose counts are on their way to the table, by what they are called there. */
+  const hashed = new Map<string, string>();
   let pending: WindowCount[] = [];
-  const longestMs = Math.max(...Object.values(policies).map((policy) => policy?.windowMs ?? 0));
+  const longestMs = Math.max(
+    ...Object.values<RatePolicy | undefined>(policies).map((policy) => policy?.windowMs ?? 0),
+  );
   return {
     take(kind, id) {
       const policy = policies[kind];
       if (!policy) return undefined;
-      const now = ctx.clock.now().getTime();
-      const key = callerKey(kind, id);
+      const now = clock.now().getTime();
+      const key = `${kind}\0${id}`;
       let counter = counters.get(key);
       if (!counter) {
         if (counters.size >= CALLERS_MAX) forgetOldest(counters);
@@ -45,11 +49,13 @@ export function createRateLimit(
       touched.add(key);
       return counter.take(now);
     },
-    async exchange() {
+    async exchange(ctx) {
       for (const key of touched) {
+        const callerHash = hash("sha256", key, "buffer");
+        hashed.set(callerHash.toString("hex"), key);
         for (const { startsAt, requests } of counters.get(key)?.handOver() ?? []) {
           pending.push({
-            callerHash: Buffer.from(key, "base64url"),
+            callerHash,
             startsAt: new Date(startsAt),
             requests: BigInt(requests),
           });
@@ -61,9 +67,12 @@ export function createRateLimit(
         const sums = await addCounts(ctx, merged(batch));
         pending = pending.slice(batch.length);
         for (const { callerHash, startsAt, requests } of sums)
-          counters.get(callerHash.toString("base64url"))?.learn(startsAt.getTime(), Number(requests));
+          counters
+            .get(hashed.get(callerHash.toString("hex")) ?? "")
+            ?.learn(startsAt.getTime(), Number(requests));
       }
-      const now = ctx.clock.now().getTime();
+      hashed.clear();
+      const now = clock.now().getTime();
       await deleteWindowsBefore(ctx, new Date(now - 2 * longestMs));
       for (const [key, counter] of counters) if (counter.isIdle(now)) counters.delete(key);
     },
@@ -81,10 +90,6 @@ function merged(counts: readonly WindowCount[]): readonly WindowCount[] {
     if (!first) return [];
     return [{ ...first, requests: same.reduce((sum, { requests }) => sum + requests, 0n) }];
   });
-}
-
-function callerKey(kind: CallerKind, id: string): string {
-  return createHash("sha256").update(`${kind}\0${id}`).digest("base64url");
 }
 
 function forgetOldest(counters: Map<string, Counter>): void {

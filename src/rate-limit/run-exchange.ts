@@ -1,4 +1,4 @@
-import type { BaseCtx } from "../base/ctx.ts";
+import type { DbCtx } from "../db/db.ts";
 import type { RateLimit } from "./rate-limit.ts";
 
 const EVERY_MS = 1_000;
@@ -6,13 +6,13 @@ const EVERY_MS = 1_000;
 const RETRY_MAX_MS = 15_000;
 
 /** Exchanges counts with the other processes until the signal aborts. */
-export async function runExchange(ctx: BaseCtx, rateLimit: RateLimit, signal: AbortSignal): Promise<void> {
+export async function runExchange(ctx: DbCtx, rateLimit: RateLimit, signal: AbortSignal): Promise<void> {
   let waitMs = EVERY_MS;
   while (!signal.aborted) {
     await ctx.clock.sleep(waitMs, signal).catch(() => {});
     if (signal.aborted) return;
     try {
-      await rateLimit.exchange();
+      await rateLimit.exchange(ctx);
       waitMs = EVERY_MS;
     } catch (error) {
       ctx.log.warn({ err: error }, "request counts could not be exchanged; each process counts by itself");

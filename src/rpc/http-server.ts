@@ -2,9 +2,10 @@
 import type { IncomingMessage } from "node:http";
 import Fastify, { type FastifyError, type FastifyInstance } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
+import { addressId } from "../base/pace.ts";
 import { invalidArgument, StatusError } from "../base/status.ts";
 import { REQUEST_ID_HEADER, requestIdFrom } from "./gate.ts";
-import { addressId, paced } from "./pace.ts";
+import { paced } from "./pace.ts";
 import type { PaceCheck } from "./ports.ts";
 import { sendError } from "./rest.ts";
 

@@ -1,6 +1,7 @@
 /** What the edge needs from others. main hands it in; src/rpc itself knows no database. */
 import type { Note } from "../audit/index.ts";
 import type { BaseCtx } from "../base/ctx.ts";
+import type { PaceVerdict } from "../base/pace.ts";
 import type { Principal } from "../identity/index.ts";
 
 /** Says who is behind a bearer token. Throws StatusError TOKEN_INVALID, TOKEN_EXPIRED or USER_DISABLED. */
@@ -8,14 +9,6 @@ export type Authenticate = (ctx: BaseCtx, bearer: string) => Promise<Principal>;
 
 /** Who is counted: a token wherever it calls from, or an address whatever it shows. */
 export type CallerKind = "token" | "address";
-
-export interface PaceVerdict {
-  readonly allowed: boolean;
-  readonly policy: { readonly requestsMax: number; readonly windowMs: number };
-  readonly remaining: number;
-  /** Until one more is free, or until the count begins anew; ms. */
-  readonly resetMs: number;
-}
 
 /** Counts one request and says whether it may go on; undefined when this kind of caller has no limit. */
 export type PaceCheck = (kind: CallerKind, id: string) => PaceVerdict | undefined;

@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { UserService } from "../../../gen/tensormesh/user/v1/user_service_pb.js";
-import { addressId } from "../../../src/rpc/pace.ts";
+import { addressId } from "../../../src/base/pace.ts";
 import type { CallerKind, PaceCheck } from "../../../src/rpc/ports.ts";
 import { AUTHORIZED, edge, TOKEN } from "./fixture.ts";
 

@@ -11,6 +11,7 @@ import {
   createGateway,
   GATEWAY_LIMITS,
   type Gateway,
+  type GatewayDeps,
   type GatewayLimits,
   type GatewayUsage,
 } from "../../../src/gateway/index.ts";
@@ -45,6 +46,8 @@ export interface GatewayOptions {
   readonly clock?: Clock;
   readonly log?: Log;
   readonly usageLogDir?: string;
+  readonly pace?: GatewayDeps["pace"];
+  readonly trustedProxies?: readonly string[];
 }
 
 export async function testGateway(t: Cleanup, options: GatewayOptions): Promise<TestGateway> {
@@ -60,6 +63,8 @@ export async function testGateway(t: Cleanup, options: GatewayOptions): Promise<
     limits: { ...GATEWAY_LIMITS, shipEveryMs: 20, ...options.limits },
     control: options.control,
     version: "1.2.3",
+    ...(options.pace ? { pace: options.pace } : {}),
+    ...(options.trustedProxies ? { trustedProxies: options.trustedProxies } : {}),
   });
   const { port } = await gateway.listen(0, "127.0.0.1");
   undoAfter(t, () => closeWith(gateway, options.clock));

@@ -1,0 +1,42 @@
+/** How a caller stands within a rate limit, and the RateLimit headers that tell it, as the IETF's httpapi draft has them. */
+import { isIPv6 } from "node:net";
+
+export interface PaceVerdict {
+  readonly allowed: boolean;
+  readonly policy: { readonly requestsMax: number; readonly windowMs: number };
+  readonly remaining: number;
+  /** Until one more is free, or until the count begins anew; ms. */
+  readonly resetMs: number;
+}
+
+/** `kind` is what is counted: token, key, address. */
+export function paceHeaders(
+  kind: string,
+  { policy, remaining, resetMs }: PaceVerdict,
+): Record<string, string> {
+  return {
+    "ratelimit-policy": `"${kind}";q=${policy.requestsMax};w=${Math.round(policy.windowMs / 1_000)}`,
+    ratelimit: `"${kind}";r=${remaining};t=${Math.ceil(resetMs / 1_000)}`,
+  };
+}
+
+/** When it may be tried again; a second at the least. */
+export function paceWaitMs({ resetMs }: PaceVerdict): number {
+  return Math.max(1_000, Math.ceil(resetMs));
+}
+
+/** Who an address stands for: of IPv6 the /64, since whoever has one address there has them all. */
+export function addressId(address: string): string {
+  if (!isIPv6(address)) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped) return mapped;
+  const [head = "", tail] = address.split("%", 1)[0]?.split("::") ?? [];
+  const left = head === "" ? [] : head.split(":");
+  const right = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros =
+    tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => "0");
+  const groups = [...left, ...zeros, ...right]
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16));
+  return `${groups.join(":")}::/64`;
+}

@@ -24,10 +24,17 @@ export async function runDeliveries(ctx: DbCtx, deps: WebhooksDeps, signal: Abor
     }
     while (underWay.size >= UNDER_WAY_MAX) await Promise.race(underWay);
     // What is waiting behind a full endpoint comes up as soon as one of its attempts has ended.
-    const pause = ctx.clock.sleep(TICK_MS, signal).catch(() => {});
-    await (claimed.length > 0 ? Promise.race([pause, ...underWay]) : pause);
+    await pause(ctx, claimed.length > 0 ? [...underWay] : [], signal);
   }
   await Promise.all(underWay);
+}
+
+/** Until the next look, or one of these has ended, or the signal aborts. The sleep ends with it: none piles up under load. */
+async function pause(ctx: DbCtx, until: readonly Promise<void>[], signal: AbortSignal): Promise<void> {
+  const awake = new AbortController();
+  const tick = ctx.clock.sleep(TICK_MS, AbortSignal.any([signal, awake.signal])).catch(() => {});
+  await Promise.race([tick, ...until]);
+  awake.abort();
 }
 
 /** Faults of ours or of the database are logged; the claim lapses, and the delivery comes again. */

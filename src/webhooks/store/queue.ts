@@ -33,7 +33,7 @@ export async function claimDue(ctx: DbCtx, input: ClaimInput): Promise<readonly 
         order by w.next_attempt_at
         limit greatest(0, ${perEndpointMax}::int - (
           select count(*)::int from webhook_delivery b
-          where b.endpoint_id = e.endpoint_id and b.status = 'PENDING' and b.claimed_until > ${now}))
+          where b.endpoint_id = e.endpoint_id and b.status = 'PENDING' and b.next_attempt_at <= ${now} and b.claimed_until > ${now}))
         for update skip locked
       ) one
       order by one.next_attempt_at limit ${limit}

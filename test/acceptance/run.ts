@@ -33,6 +33,7 @@ const PROOFS: readonly Proof[] = [
     files: ["test/acceptance/real-model.test.ts"],
     missing: pipMissing,
   },
+  { name: "a backup, restored", minutesMax: 5, files: ["test/acceptance/restore.test.ts"] },
   {
     name: "odd requests to every operation",
     minutesMax: 10,

@@ -11,3 +11,7 @@ const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
 execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
 cpSync(join(root, "gen"), join(dist, "gen"), { recursive: true });
 cpSync(join(root, "migrations"), join(dist, "migrations"), { recursive: true });
+// The viewer of the API reference, with its licence: installed programs have no packages that only developers need.
+const viewer = join(root, "node_modules", "openapi-explorer");
+cpSync(join(viewer, "dist", "browser", "openapi-explorer.min.js"), join(dist, "docs-viewer.js"));
+cpSync(join(viewer, "LICENSE"), join(dist, "docs-viewer.LICENSE"));

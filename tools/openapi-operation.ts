@@ -1,6 +1,8 @@
-import type { DescField, DescMessage, DescMethod } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, DescMethod, Registry } from "@bufbuild/protobuf";
 import { listOf } from "../src/base/csv.ts";
-import { type PathTemplate, parsePathTemplate } from "../src/rpc/path-template.ts";
+import { parsePathTemplate } from "../src/rpc/path-template.ts";
+import { printPath } from "./openapi-path.ts";
+import { samplesOf } from "./openapi-samples.ts";
 import { commentOf, type Schema, type SchemaBook } from "./openapi-schema.ts";
 import type { HttpRule } from "./proto-options.ts";
 
@@ -18,7 +20,12 @@ const VERBS = ["get", "put", "post", "delete", "patch"] as const;
 const QUERY_DEPTH_MAX = 3;
 
 /** Builds the operation of one binding; `index` counts a method's bindings from 0. */
-export function operationOf(method: DescMethod, rule: HttpRule, index: number, book: SchemaBook): Operation {
+export function operationOf(
+  method: DescMethod,
+  rule: HttpRule,
+  index: number,
+  { book, registry }: { readonly book: SchemaBook; readonly registry: Registry },
+): Operation {
   const verb = VERBS.find((candidate) => rule[candidate] !== undefined);
   const text = verb && rule[verb];
   if (!verb || !text) throw new Error(`${method}: a binding without a verb that OpenAPI has`);
@@ -48,6 +55,8 @@ export function operationOf(method: DescMethod, rule: HttpRule, index: number, b
       },
       default: { $ref: "#/components/responses/Error" },
     },
+    // The name that viewers look for.
+    "x-code-samples": samplesOf({ method, verb, template, inPath, body: rule.body ?? "", registry }),
   };
   return { path: printPath(template, inPath), verb, body };
 }
@@ -117,19 +126,4 @@ function fieldAt(message: DescMessage, path: readonly string[]): DescField {
   if (rest.length === 0) return field;
   if (!field.message) throw new Error(`${field} holds no ${rest.join(".")}`);
   return fieldAt(field.message, rest);
-}
-
-function printPath(template: PathTemplate, inPath: readonly DescField[]): string {
-  const parts: string[] = [];
-  for (let at = 0; at < template.segments.length; at++) {
-    const variable = template.variables.findIndex(({ start }) => start === at);
-    const segment = template.segments[at];
-    if (variable >= 0) {
-      parts.push(`{${inPath[variable]?.jsonName}}`);
-      at = (template.variables[variable]?.end ?? at + 1) - 1;
-    } else if (segment?.kind === "literal") {
-      parts.push(segment.text);
-    }
-  }
-  return `/${parts.join("/")}${template.verb === "" ? "" : `:${template.verb}`}`;
 }

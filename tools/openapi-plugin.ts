@@ -57,7 +57,7 @@ function document(registry: FileRegistry, services: readonly DescService[]): Sch
   const paths: Record<string, Record<string, Schema>> = {};
   for (const method of services.flatMap((service) => service.methods)) {
     for (const [index, rule] of httpRules(method, registry).entries()) {
-      const { path, verb, body } = operationOf(method, rule, index, book);
+      const { path, verb, body } = operationOf(method, rule, index, { book, registry });
       paths[path] = { ...paths[path], [verb]: body };
     }
   }

@@ -37,6 +37,9 @@ export function retried({ repeatsMax, sleep, signal }: RetryOptions): Intercepto
   };
 }
 
+/** Changes nothing, which the contract does not say of it. */
+const READS: ReadonlySet<string> = new Set(["PreflightModel"]);
+
 /** What changes nothing, what HTTP calls idempotent, and what carries a key by which the server knows the repeat. */
 function mayRepeat({ header, method }: UnaryRequest): boolean {
   return header.has(IDEMPOTENCY_KEY) || isIdempotent(method);
@@ -44,6 +47,7 @@ function mayRepeat({ header, method }: UnaryRequest): boolean {
 
 function isIdempotent(method: DescMethod): boolean {
   if (method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS) return true;
+  if (READS.has(method.name)) return true;
   if (!hasOption(method, http)) return false;
   const verb = getOption(method, http).pattern.case;
   return verb === "get" || verb === "put" || verb === "delete";

@@ -14,3 +14,9 @@ export const MIGRATIONS = fileURLToPath(new URL("../../migrations", import.meta.
 
 /** The generated OpenAPI document. */
 export const OPENAPI = fileURLToPath(new URL("../../gen/openapi.json", import.meta.url));
+
+/** The script of the API reference: beside the compiled program, and in a checkout where its package has it. */
+export const DOCS_VIEWERS = [
+  "../../docs-viewer.js",
+  "../../node_modules/openapi-explorer/dist/browser/openapi-explorer.min.js",
+].map((path) => fileURLToPath(new URL(path, import.meta.url)));

@@ -36,6 +36,7 @@ import {
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
 import { watchDatabase } from "./database-health.ts";
+import { readDocsViewer } from "./docs-viewer.ts";
 import { gatewayControl } from "./gateway-control.ts";
 import type { Installation } from "./installation.ts";
 import { stepsFrom } from "./kill-steps.ts";
@@ -211,6 +212,7 @@ async function startApi(
     noteAudit: auditNotes.note,
     trustedProxies: config.SLIPWAY_TRUSTED_PROXIES,
     openApi: await readFile(OPENAPI, "utf8"),
+    ...(await readDocsViewer()),
     version: VERSION,
     documents: { [METADATA_PATH]: login.metadata },
     mounts: login.mounts,

@@ -41,6 +41,12 @@ const PROOFS: readonly Proof[] = [
     env: { SLIPWAY_FUZZ_RUNS: "400", SLIPWAY_FUZZ_SEED: "2" },
   },
   {
+    name: "the API reference in a real browser",
+    minutesMax: 2,
+    files: ["test/acceptance/docs-page.test.ts"],
+    missing: browserMissing,
+  },
+  {
     name: "histories of the whole control plane",
     minutesMax: 10,
     files: ["test/sim/sim.test.ts"],
@@ -54,6 +60,11 @@ async function pipMissing(): Promise<string | undefined> {
   const status = await run("python3", args, {}, 0.5, true);
   await rm(folder, { recursive: true, force: true });
   return status === 0 ? undefined : "no Python with pip, or no package index can be reached";
+}
+
+async function browserMissing(): Promise<string | undefined> {
+  const status = await run("chromium", ["--version"], {}, 0.5, true);
+  return status === 0 ? undefined : "there is no Chromium (Debian's package is chromium)";
 }
 
 async function registryMissing(): Promise<string | undefined> {

@@ -117,7 +117,7 @@ function stateOf(serving: Serving, who: People, model: Starter) {
 
 function printAddresses(terminal: Terminal, serving: Serving, who: People, model: Starter): void {
   terminal.line();
-  terminal.line(`API       ${serving.apiUrl}   (reference: ${serving.apiUrl}/openapi.json)`);
+  terminal.line(`API       ${serving.apiUrl}   (reference: ${serving.apiUrl}/docs)`);
   terminal.line(`Endpoint  ${model.endpoint}`);
   terminal.line("Tokens and keys are in quickstart.json in the home; `npx slipway` finds them there.");
   terminal.line();

@@ -76,6 +76,8 @@ export const USER_ID = SAMPLE_UUID;
 export const TOKEN = "swt_test_token";
 /** A token that may only read. */
 export const READ_TOKEN = "swt_read_token";
+/** Stands for the viewer of the API reference. */
+export const VIEWER = Buffer.from("export const viewer = 1;");
 export const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
 
 export interface Handlers {
@@ -91,6 +93,7 @@ export interface EdgeOptions {
   readonly clock?: Clock;
   readonly pace?: PaceCheck;
   readonly trustedProxies?: readonly string[];
+  readonly docsViewer?: Buffer;
 }
 
 export interface Edge {
@@ -118,6 +121,7 @@ export function edge(t: { after(work: () => Promise<void>): void }, options: Edg
       });
     },
     openApi: readFileSync(new URL("../../../gen/openapi.json", import.meta.url), "utf8"),
+    docsViewer: options.docsViewer ?? VIEWER,
     version: "1.2.3-test",
     health: () => ({ ok: true, facts: { databaseAgeMs: 12 } }),
     onCall: (call) => calls.push(call),

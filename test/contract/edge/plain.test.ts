@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { systemClock } from "../../../src/base/clock.ts";
 import { bindingsOf } from "../../../src/rpc/http-rule.ts";
-import { AUTHORIZED, edge, METHODS, READ_TOKEN, USER_ID } from "./fixture.ts";
+import { AUTHORIZED, edge, METHODS, READ_TOKEN, USER_ID, VIEWER } from "./fixture.ts";
 
 test("health, version and the contract need no token", async (t) => {
   const { server } = edge(t, { handlers: {} });
@@ -23,6 +23,33 @@ test("the served OpenAPI document has every binding of every rpc, and nothing el
     }),
   );
   assert.deepEqual(described.sort(), served.sort());
+});
+
+test("/docs needs no token, loads from its own origin alone, and may not be framed", async (t) => {
+  const { server } = edge(t, { handlers: {} });
+  for (const url of ["/docs", "/docs/"]) {
+    const page = await server.app.inject(url);
+    assert.equal(page.statusCode, 200);
+    const policy = String(page.headers["content-security-policy"]);
+    assert.match(
+      policy,
+      /default-src 'none'.*script-src 'self';.*connect-src 'self'.*frame-ancestors 'none'/,
+    );
+    const addresses = [...page.body.matchAll(/(?:src|href|spec-url)="([^"]*)"/g)].map(
+      ([, address]) => address ?? "",
+    );
+    assert.ok(addresses.length >= 3, page.body);
+    for (const address of addresses.filter((one) => one !== "data:,")) {
+      assert.match(address, /^\/[^/]/, "a path of this origin");
+      assert.equal((await server.app.inject(address)).statusCode, 200, address);
+    }
+    const script = addresses.find((address) => address.endsWith(".js")) ?? "";
+    const viewer = await server.app.inject(script);
+    assert.deepEqual(viewer.rawPayload, VIEWER);
+    assert.match(String(viewer.headers["content-type"]), /^text\/javascript/);
+    assert.match(String(viewer.headers["cache-control"]), /immutable/);
+  }
+  assert.equal((await server.app.inject({ method: "POST", url: "/docs" })).statusCode, 501);
 });
 
 test("a token that may only read changes nothing", async (t) => {

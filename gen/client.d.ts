@@ -6,6 +6,7 @@ import { AdminIdentityService } from "./slipway/identity/v1/admin_identity_servi
 import { AdminPricingService } from "./slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "./slipway/billing/v1/admin_refund_service_pb.js";
 import { AdminUserService } from "./tensormesh/user/v1/admin_user_service_pb.js";
+import { AutoTopUpService } from "./slipway/billing/v1/auto_top_up_service_pb.js";
 import { BillingModelService } from "./tensormesh/billing/v1/billing_model_service_pb.js";
 import { BillingTransactionService } from "./tensormesh/billing/v1/billing_transaction_service_pb.js";
 import { CatalogService } from "./slipway/catalog/v1/catalog_service_pb.js";
@@ -24,6 +25,7 @@ import { WebhookService } from "./slipway/webhooks/v1/webhook_service_pb.js";
 export * from "./slipway/audit/v1/audit_service_pb.js";
 export * from "./slipway/billing/v1/admin_pricing_service_pb.js";
 export * from "./slipway/billing/v1/admin_refund_service_pb.js";
+export * from "./slipway/billing/v1/auto_top_up_service_pb.js";
 export * from "./slipway/billing/v1/receipt_service_pb.js";
 export * from "./slipway/billing/v1/usage_service_pb.js";
 export * from "./slipway/catalog/v1/catalog_service_pb.js";
@@ -56,6 +58,7 @@ export declare const services: {
   readonly adminPricing: typeof AdminPricingService;
   readonly adminRefund: typeof AdminRefundService;
   readonly adminUser: typeof AdminUserService;
+  readonly autoTopUp: typeof AutoTopUpService;
   readonly billingModel: typeof BillingModelService;
   readonly billingTransaction: typeof BillingTransactionService;
   readonly catalog: typeof CatalogService;

@@ -28,6 +28,7 @@ export const ACTIONS = {
   "card.detached": "A payment method was taken off the file.",
   "card.made_default": "A payment method was made the default.",
   "card.setup_started": "Putting a payment method on file was begun.",
+  "auto_top_up.set": "The automatic top-up was set.",
   "balance.topped_up": "A payment into the balance was made.",
   "ticket.opened": "A ticket was opened.",
   "ticket.answered": "A message was added to a ticket.",

@@ -7,6 +7,10 @@ import {
   type Refund as WireRefund,
 } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import {
+  AutoTopUpSchema,
+  type AutoTopUp as WireAutoTopUp,
+} from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
+import {
   ReceiptSchema,
   type Receipt as WireReceipt,
 } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
@@ -32,7 +36,7 @@ import { GPUType } from "../../gen/tensormesh/common/v1/gpu_type_pb.js";
 import { formatMoney, type Money, NANOS_PER_UNIT } from "../base/money.ts";
 import type { GpuType } from "../engines/engine.ts";
 import type { MovementCode } from "./ledger/index.ts";
-import type { CardOnFile, RefundRow, TopUp } from "./payments/index.ts";
+import type { AutoTopUp, CardOnFile, RefundRow, TopUp } from "./payments/index.ts";
 import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./pricing/index.ts";
 import type { Receipt } from "./receipt-store.ts";
 import type { SpendingHistory, SpendingSummary } from "./spending/index.ts";
@@ -161,6 +165,23 @@ const NEXT_STEPS: Readonly<Record<TopUp["state"], string>> = {
 /** How far a top-up is, and what its cardholder does next. */
 export function topUpToWire(state: TopUp["state"]) {
   return { status: STATUSES[state], nextStep: NEXT_STEPS[state] };
+}
+
+/** Off, and all else empty, where it was never set. */
+export function autoTopUpToWire(one: AutoTopUp | undefined, now: Date): WireAutoTopUp {
+  if (!one) return create(AutoTopUpSchema);
+  const money = (nanos: bigint) => moneyToWire(nanos, one.currency);
+  return create(AutoTopUpSchema, {
+    enabled: one.enabled,
+    threshold: money(one.thresholdNanos),
+    amount: money(one.amountNanos),
+    dayMax: money(one.dayMaxNanos),
+    monthMax: money(one.monthMaxNanos),
+    failures: one.failures,
+    reason: one.failureReason ?? "",
+    message: one.failure ?? "",
+    ...(one.enabled && one.nextAt > now && { nextTryAt: timestampFromDate(one.nextAt) }),
+  });
 }
 
 export function refundToWire(refund: RefundRow): WireRefund {

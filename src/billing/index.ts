@@ -29,11 +29,14 @@ export {
 } from "./metering/index.ts";
 export { type News, type TellNews, tellNews } from "./news.ts";
 export {
+  type AutoTopUp,
+  type AutoTopUpInput,
   attachCard,
   type Card,
   type CardOnFile,
   customerIdsOf,
   detachCard,
+  getAutoTopUp,
   hearEvent,
   type LastReconciliation,
   lastReconciliation,
@@ -50,7 +53,9 @@ export {
   refundPayment,
   resumePayments,
   resumeRefunds,
+  runAutoTopUps,
   type StripeSettings,
+  setAutoTopUp,
   setDefaultCard,
   stripePayments,
   type TopUpInput,

@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
+import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import {
   GetReceiptResponseSchema,
   ListReceiptsResponseSchema,
@@ -68,6 +69,7 @@ import {
 import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 import { adminRoutes } from "./rpc-admin.ts";
+import { autoTopUpService } from "./rpc-auto-top-up.ts";
 import { paymentKey, takingPayments } from "./rpc-payments.ts";
 import { refundService } from "./rpc-refund.ts";
 import { usageService } from "./rpc-usage.ts";
@@ -88,6 +90,7 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
     router.service(UsageService, usageService(deps));
     router.service(PricingService, pricingService(deps));
     router.service(StripeService, stripeService(deps));
+    router.service(AutoTopUpService, autoTopUpService(deps));
     router.service(AdminRefundService, refundService(deps));
     adminRoutes(deps)(router);
   };

@@ -8,6 +8,7 @@ import { addAdminPrices } from "./commands/admin-prices.ts";
 import { addAdminRefund } from "./commands/admin-refund.ts";
 import { addAdminSpending } from "./commands/admin-spending.ts";
 import { addAdminUsers } from "./commands/admin-users.ts";
+import { addAutoTopUp } from "./commands/auto-topup.ts";
 import { addBalance } from "./commands/balance.ts";
 import { addChat } from "./commands/chat.ts";
 import { addKeys } from "./commands/keys.ts";
@@ -45,6 +46,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addProfile(program, io);
   addTerms(program, io);
   addBalance(program, io);
+  addAutoTopUp(program, io);
   addTransactions(program, io);
   addReceipts(program, io);
   addSpending(program, io);

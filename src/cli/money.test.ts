@@ -12,6 +12,10 @@ import {
   AdminRefundService,
   RefundPaymentRequestSchema,
 } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
+import {
+  AutoTopUpService,
+  SetAutoTopUpRequestSchema,
+} from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { ReceiptSchema, ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import {
@@ -344,6 +348,36 @@ test("credit is granted to the last nano, in the installation's currency or the 
   for (const amount of ["0.1234567891", "-5", "1e3", "5 dollars", ""]) {
     assert.equal((await slipway.run(["admin", "credit", USER_ID, "--", amount])).status, 2, amount);
   }
+});
+
+test("the automatic top-up is shown, switched on with its limits, and off", async (t) => {
+  const { slipway, asked } = await setup(t, (router, calls) =>
+    router.service(AutoTopUpService, {
+      getAutoTopUp: () => ({
+        autoTopUp: { failures: 3, reason: "CARD_DECLINED", message: "It is off now." },
+      }),
+      setAutoTopUp: (request) => {
+        calls.push(request);
+        const { enabled, threshold, amount } = request;
+        return { autoTopUp: { enabled, ...(threshold && { threshold }), ...(amount && { amount }) } };
+      },
+    }),
+  );
+  const shown = await slipway.run(["auto-topup"]);
+  assert.match(shown.stdout, /automatic top-up +off\nreason +CARD_DECLINED\nwhy +It is off now/);
+  const on = ["auto-topup", "on", "--below", "10", "--amount", "25", "--day-max", "50", "--month-max", "200"];
+  const { stdout } = await slipway.run(on);
+  assert.match(stdout, /automatic top-up +on\nbelow +10\.00 USD\namount +25\.00 USD/);
+  await slipway.run(["auto-topup", "off"]);
+  same(SetAutoTopUpRequestSchema, asked[0], {
+    enabled: true,
+    threshold: usd(10n),
+    amount: usd(25n),
+    dayMax: usd(50n),
+    monthMax: usd(200n),
+  });
+  same(SetAutoTopUpRequestSchema, asked[1], { enabled: false });
+  assert.equal((await slipway.run(on.slice(0, -2))).status, 2);
 });
 
 test("a payment is refunded in part or in all that can be", async (t) => {

@@ -279,6 +279,11 @@ function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): r
             run: async (ctx) => void (await billing.resumeRefunds(ctx, payments, { now: ctx.clock.now() })),
           },
           {
+            name: "auto-top-up",
+            everyMs: MINUTE_MS,
+            run: async (ctx) => void (await billing.runAutoTopUps(ctx, payments, { now: ctx.clock.now() })),
+          },
+          {
             name: "reconcile-payments",
             everyMs: DAY_MS,
             run: async (ctx) =>

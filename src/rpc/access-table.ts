@@ -6,6 +6,7 @@ import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { ActivityService, AdminAuditService } from "../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
+import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../gen/slipway/catalog/v1/catalog_service_pb.js";
@@ -190,6 +191,11 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getUsersBalance: row("ADMIN", "read", asked(["target_user_ids"])),
     addUserBalance: row("ADMIN", "write", asked(["target_user_id"])),
     getUsersSpendingSummary: row("ADMIN", "read", asked(["target_user_ids"])),
+  }),
+  ...rows(AutoTopUpService, {
+    getAutoTopUp: row("USER", "read", OWNER),
+    // Nobody has another user's card charged, administrators included.
+    setAutoTopUp: row("USER", "write", { kind: "caller", asker: "user_id" }, "auto_top_up.set"),
   }),
   ...rows(AdminRefundService, {
     // The payment is found by its id, and whose it is decides nothing.

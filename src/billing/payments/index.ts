@@ -1,4 +1,11 @@
 export {
+  type AutoTopUp,
+  type AutoTopUpInput,
+  getAutoTopUp,
+  runAutoTopUps,
+  setAutoTopUp,
+} from "./auto-topup/index.ts";
+export {
   attachCard,
   cardExpired,
   cardMissing,

@@ -62,6 +62,13 @@ export async function selectIntent(ctx: DbCtx, intentId: string): Promise<Intent
   return rows[0];
 }
 
+export async function selectIntentByKey(ctx: DbCtx, key: string): Promise<Intent | undefined> {
+  const { rows } = await sql<Intent>`select ${COLUMNS} from payment_intent where key = ${key}`.execute(
+    ctx.db,
+  );
+  return rows[0];
+}
+
 export async function selectIntentByProcessorId(
   ctx: DbCtx,
   key: { readonly processor: string; readonly processorId: string },

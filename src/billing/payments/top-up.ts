@@ -1,17 +1,14 @@
 /** Money from a card into the balance: written down first, asked of the processor, then posted once. */
-import { formatMoney, type Money } from "../../base/money.ts";
+import type { Money } from "../../base/money.ts";
 import { invalidArgument, StatusError } from "../../base/status.ts";
 import type { DbCtx } from "../../db/db.ts";
 import { readSettings } from "../settings.ts";
+import { amountViolation } from "./amount-rules.ts";
 import { cardExpired, cardMissing, cardUnknown, customerOf, isExpired } from "./cards.ts";
-import { smallestCoinNanos } from "./coin.ts";
 import { drive } from "./drive-payment.ts";
 import { insertIntent } from "./intent-store.ts";
 import type { Payment, PaymentProcessor } from "./processor.ts";
 import { selectCards } from "./store.ts";
-
-/** One payment takes at most this: a slipped digit should not empty a card. */
-const TOPUP_MAX_NANOS = 100_000n * 1_000_000_000n;
 
 export interface TopUpInput {
   readonly userId: string;
@@ -79,15 +76,8 @@ async function chooseCard(ctx: DbCtx, input: TopUpInput): Promise<string> {
 async function requireMoney(ctx: DbCtx, money: Money): Promise<void> {
   const { currency } = await readSettings(ctx);
   if (money.currency !== currency) throw currencyMismatch(currency);
-  const coin = smallestCoinNanos(currency);
-  if (money.nanos > 0n && money.nanos <= TOPUP_MAX_NANOS && money.nanos % coin === 0n) return;
-  throw invalidArgument([
-    {
-      field: "amount",
-      description: `must be above zero, at most ${formatMoney({ currency, nanos: TOPUP_MAX_NANOS })}, and in whole steps of ${formatMoney({ currency, nanos: coin })}`,
-      reason: "AMOUNT_INVALID",
-    },
-  ]);
+  const wrong = amountViolation("amount", money);
+  if (wrong) throw invalidArgument([wrong]);
 }
 
 export function currencyMismatch(currency: string): StatusError {

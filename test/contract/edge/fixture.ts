@@ -13,6 +13,7 @@ import { pino } from "pino";
 import { ActivityService, AdminAuditService } from "../../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminPricingService } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../../gen/slipway/billing/v1/admin_refund_service_pb.js";
+import { AutoTopUpService } from "../../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../../gen/slipway/catalog/v1/catalog_service_pb.js";
@@ -51,6 +52,7 @@ export const SERVICES: readonly DescService[] = [
   AdminIdentityService,
   AdminPricingService,
   AdminRefundService,
+  AutoTopUpService,
   AdminUserService,
   BillingModelService,
   BillingTransactionService,

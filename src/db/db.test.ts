@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { sql } from "kysely";
-import { testDatabase } from "../../test/support/postgres.ts";
+import { MIGRATIONS, testDatabase } from "../../test/support/postgres.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { withTransaction } from "./db.ts";
+import { migrate } from "./migrate.ts";
 import { openDatabase } from "./pool.ts";
 
 const base = { clock: systemClock, random: systemRandom, log: silentLog };
@@ -51,4 +55,32 @@ test("an int8 comes back as a bigint, whole", async (t) => {
   const { db } = await testDatabase(t);
   const { rows } = await sql<{ big: bigint }>`select 9007199254740993::int8 as big`.execute(db);
   assert.equal(rows[0]?.big, 9007199254740993n);
+});
+
+test("a program that is older than the database says so and changes nothing; a file that fails leaves nothing behind", async (t) => {
+  const { url } = await testDatabase(t);
+  const owner = openDatabase({ url, connectionsMax: 1, log: silentLog });
+  t.after(() => owner.close());
+  const folder = await mkdtemp(join(tmpdir(), "slipway-migrations-"));
+  t.after(() => rm(folder, { recursive: true }));
+  await cp(MIGRATIONS, folder, { recursive: true });
+  await writeFile(join(folder, "9998_new.sql"), "create table new_table (id int)");
+  await writeFile(join(folder, "9999_bad.sql"), "create table bad_table (id int); select 1 / 0");
+  const tables = async () => {
+    const { rows } = await sql<{ name: string }>`
+      select table_name as name from information_schema.tables where table_name in ('new_table', 'bad_table')`.execute(
+      owner.db,
+    );
+    return rows.map(({ name }) => name);
+  };
+  await assert.rejects(migrate(owner.db, folder), { reason: "CONFIG_INVALID", message: /9999_bad/ });
+  assert.ok(!(await tables()).includes("bad_table"));
+  await rm(join(folder, "9999_bad.sql"));
+  await migrate(owner.db, folder);
+  assert.deepEqual(await tables(), ["new_table"]);
+  await assert.rejects(migrate(owner.db, MIGRATIONS), {
+    reason: "CONFIG_INVALID",
+    message: /newer version.*9998_new/,
+  });
+  assert.deepEqual(await tables(), ["new_table"]);
 });

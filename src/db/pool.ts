@@ -12,6 +12,8 @@ export interface PoolOptions {
   readonly connectionsMax: number;
   /** Role that every session works as; absent = the URL's own user (migrations, which own the tables). */
   readonly role?: string;
+  /** Longest time of a statement; 0 = any, for migrations of large tables. A minute unless said. */
+  readonly statementMaxMs?: number;
   readonly log: Log;
 }
 
@@ -24,13 +26,16 @@ export interface Database {
 /** What the program works as; migrations/0000_installation.sql makes it. */
 export const APP_ROLE = "slipway_app";
 
-/** Opens a pool. A statement that takes longer than a minute is a bug, and is ended. */
+/** A request's statement that takes longer is a bug, and is ended. */
+const STATEMENT_MAX_MS = 60_000;
+
+/** Opens a pool. */
 export function openDatabase(options: PoolOptions): Database {
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.connectionsMax,
     connectionTimeoutMillis: 10_000,
-    statement_timeout: 60_000,
+    statement_timeout: options.statementMaxMs ?? STATEMENT_MAX_MS,
     idle_in_transaction_session_timeout: 60_000,
     application_name: "slipway",
     ...(options.role === undefined ? {} : { options: `-c role=${options.role}` }),

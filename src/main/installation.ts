@@ -107,7 +107,7 @@ async function embeddedUrl(
 }
 
 async function migrateAsOwner(url: string, base: BaseCtx): Promise<void> {
-  const owner = openDatabase({ url, connectionsMax: 2, log: base.log });
+  const owner = openDatabase({ url, connectionsMax: 2, log: base.log, statementMaxMs: 0 });
   try {
     const done = await migrate(owner.db, MIGRATIONS);
     if (done.length > 0) base.log.info({ migrations: done }, "database brought up to date");

@@ -18,7 +18,14 @@ export { createApiKey, type NewApiKey } from "./create-api-key.ts";
 export { createUser, type NewUser } from "./create-user.ts";
 export { ACCESS_TOKEN_PREFIX, INFERENCE_KEY_PREFIX } from "./credential.ts";
 export { deleteApiKey } from "./delete-api-key.ts";
-export { answeredOnce, callCtx, type Edge, type IdempotentAnswer, type RoutesDeps } from "./edge.ts";
+export {
+  answeredOnce,
+  callCtx,
+  type Edge,
+  existingOwnerOf,
+  type IdempotentAnswer,
+  type RoutesDeps,
+} from "./edge.ts";
 export { disabledAmong, findInferenceKey, inferenceKeyHash, noteKeyUses } from "./find-inference-key.ts";
 export { findUser, getUser, getUserProfile, platformUser } from "./find-user.ts";
 export { listAccessTokens } from "./list-access-tokens.ts";

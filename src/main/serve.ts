@@ -2,37 +2,29 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import { auditRoutes, createAuditNotes, purgeAudit, runAuditNotes } from "../audit/index.ts";
+import { createAuditNotes, purgeAudit, runAuditNotes } from "../audit/index.ts";
 import { createGuardedClient } from "../base/guarded-client.ts";
 import { NANOS_PER_UNIT } from "../base/money.ts";
 import type { Steps } from "../base/steps.ts";
 import * as billing from "../billing/index.ts";
-import { catalogRoutes } from "../catalog/index.ts";
 import { createGateway, GATEWAY_LIMITS, type Gateway } from "../gateway/index.ts";
 import { createIdempotency, purgeIdempotency } from "../idempotency/index.ts";
-import { identityRoutes, purgeLogins, type Terms } from "../identity/index.ts";
+import { purgeLogins, type Terms } from "../identity/index.ts";
 import { type PeriodicJob, runPeriodicJobs } from "../jobs/index.ts";
 import {
   httpCompletionProbe,
   installationId,
   LIMITS,
   type ModelsDeps,
-  modelRoutes,
   runReconciler,
   sweep,
 } from "../models/index.ts";
-import { observabilityRoutes, pruneServed } from "../observability/index.ts";
+import { pruneServed } from "../observability/index.ts";
 import { purgeLoginState } from "../openid-provider/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
-import { supportRoutes } from "../support/index.ts";
-import {
-  purgeWebhooks,
-  runDeliveries,
-  SEND_MS,
-  type WebhooksDeps,
-  webhookRoutes,
-} from "../webhooks/index.ts";
+import { purgeWebhooks, runDeliveries, SEND_MS, type WebhooksDeps } from "../webhooks/index.ts";
+import { apiRoutes } from "./api-routes.ts";
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
 import { watchDatabase } from "./database-health.ts";
@@ -181,7 +173,6 @@ async function startApi(
 ) {
   const { ctx, box, config } = installation;
   const { db } = ctx;
-  const deps = { db, edge };
   const idempotency = createIdempotency({ box });
   const rateLimit = createRateLimit(ctx.clock, {
     token: perMinute(config.SLIPWAY_TOKEN_REQUESTS_PER_MINUTE),
@@ -191,21 +182,7 @@ async function startApi(
   const auditNotes = createAuditNotes(ctx);
   const rpc = edge.createRpcServer({
     ctx,
-    routes: [
-      identityRoutes({
-        ...deps,
-        terms: models.terms,
-        customerIds: billing.customerIdsOf,
-        passwordPage: login.passwordPage,
-      }),
-      billing.billingRoutes({ ...deps, payments }),
-      modelRoutes({ ...deps, models }),
-      catalogRoutes(deps),
-      supportRoutes(deps),
-      observabilityRoutes(deps),
-      auditRoutes(deps),
-      webhookRoutes({ ...deps, webhooks }),
-    ],
+    routes: apiRoutes({ db, models, payments, webhooks, passwordPage: login.passwordPage }),
     authenticate: (call, bearer) => login.authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     pace: rateLimit.take,

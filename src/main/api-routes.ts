@@ -1,0 +1,38 @@
+/** Every service of the control plane. */
+import type { ConnectRouter } from "@connectrpc/connect";
+import { auditRoutes } from "../audit/index.ts";
+import * as billing from "../billing/index.ts";
+import { catalogRoutes } from "../catalog/index.ts";
+import type { Db } from "../db/db.ts";
+import { identityRoutes, type PasswordPage } from "../identity/index.ts";
+import { type ModelsDeps, modelRoutes } from "../models/index.ts";
+import { observabilityRoutes } from "../observability/index.ts";
+import * as edge from "../rpc/index.ts";
+import { supportRoutes } from "../support/index.ts";
+import { type WebhooksDeps, webhookRoutes } from "../webhooks/index.ts";
+
+export interface ApiRoutesDeps {
+  readonly db: Db;
+  readonly models: ModelsDeps;
+  /** Undefined: no payments are taken. */
+  readonly payments: billing.PaymentProcessor | undefined;
+  readonly webhooks: WebhooksDeps;
+  /** Where users set their passwords. */
+  readonly passwordPage: PasswordPage;
+}
+
+/** What the edge serves: each adds one domain's services to the router. */
+export function apiRoutes(needs: ApiRoutesDeps): readonly ((router: ConnectRouter) => void)[] {
+  const { db, models, payments, webhooks, passwordPage } = needs;
+  const deps = { db, edge };
+  return [
+    identityRoutes({ ...deps, terms: models.terms, customerIds: billing.customerIdsOf, passwordPage }),
+    billing.billingRoutes({ ...deps, payments }),
+    modelRoutes({ ...deps, models }),
+    catalogRoutes(deps),
+    supportRoutes(deps),
+    observabilityRoutes(deps),
+    auditRoutes(deps),
+    webhookRoutes({ ...deps, webhooks }),
+  ];
+}

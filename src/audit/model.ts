@@ -17,7 +17,7 @@ export const ACTIONS = {
   "token.revoked": "An access token was revoked.",
   "key.created": "An API key was made.",
   "key.deleted": "An API key was deleted.",
-  "key.rotated": "An API key was replaced by a new one.",
+  "key.rotated": "An API key got a new secret.",
   "model.deployed": "A model was deployed.",
   "model.updated": "A model was changed.",
   "model.paused": "A model was paused.",

@@ -1,3 +1,4 @@
+import { recordAudit } from "../audit/index.ts";
 import { invalidArgument } from "../base/status.ts";
 import { type DbCtx, withTransaction } from "../db/db.ts";
 import { getUser } from "./find-user.ts";
@@ -25,6 +26,12 @@ export function acceptTos(ctx: DbCtx, input: Acceptance): Promise<User> {
     if (user.tosAcceptedAt !== null && user.tosAcceptedVersion === version) return user;
     const at = tx.clock.now();
     await insertAcceptance(tx, { userId: user.id, version, at });
+    await recordAudit(tx, {
+      action: "user.accepted_terms",
+      subjectId: user.id,
+      resource: `user:${user.id}`,
+      details: { version },
+    });
     const change = { tosAcceptedAt: at, tosAcceptedVersion: version };
     return (await updateUser(tx, user.id, change)) ?? user;
   });

@@ -133,6 +133,10 @@ test("every acceptance is kept for ever", async (t) => {
     rows.map(({ version }) => version),
     ["2026-01", "2026-06"],
   );
+  const told = await sql<{ version: string }>`
+    select details ->> 'version' as version from audit_event
+    where action = 'user.accepted_terms' and subject_id = ${ada.id} order by 1`.execute(ctx.db);
+  assert.deepEqual(told.rows, rows, "and the account's activities tell of it");
   await assert.rejects(sql`delete from terms_acceptance`.execute(ctx.db));
   await assert.rejects(sql`update terms_acceptance set version = 'other'`.execute(ctx.db));
 });

@@ -85,7 +85,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     // Also who ranks higher than the caller is refused, by the domain.
     updateUserProfile: row("USER", "write", OWNER, "user.updated"),
     // Nobody agrees to terms in somebody else's name, administrators included.
-    acceptTos: row("USER", "write", { kind: "caller", asker: "user_id" }, "user.accepted_terms"),
+    acceptTos: row("USER", "write", { kind: "caller", asker: "user_id" }),
     createUserApiKey: row("USER", "write", OWNER),
     listUserApiKeys: row("USER", "read", OWNER),
     rotateUserApiKey: row("USER", "write", RESOURCE),

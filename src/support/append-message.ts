@@ -1,7 +1,7 @@
 import { type DbCtx, withTransaction } from "../db/db.ts";
-import { newMessage } from "./create-ticket.ts";
 import { ownedTicket, type TicketInput, viewOf } from "./get-ticket.ts";
 import { MESSAGES_MAX, statusAfterMessage, type TicketView, ticketFull } from "./model.ts";
+import { newMessage } from "./new-message.ts";
 import { insertMessage, updateTicket } from "./store.ts";
 
 /** Adds the caller's message to a ticket. Throws TICKET_NOT_FOUND, TICKET_FULL. */

@@ -1,13 +1,7 @@
-import { type DbCtx, type TxCtx, withTransaction } from "../db/db.ts";
+import { type DbCtx, withTransaction } from "../db/db.ts";
 import { getUser, type Principal } from "../identity/index.ts";
-import {
-  type Message,
-  OPEN_TICKETS_MAX,
-  type Ticket,
-  type TicketType,
-  type TicketView,
-  tooManyTickets,
-} from "./model.ts";
+import { OPEN_TICKETS_MAX, type Ticket, type TicketType, type TicketView, tooManyTickets } from "./model.ts";
+import { newMessage } from "./new-message.ts";
 import { countOpenTickets, insertMessage, insertTicket } from "./store.ts";
 
 export interface NewTicket {
@@ -43,21 +37,4 @@ export function createTicket(ctx: DbCtx, input: NewTicket): Promise<TicketView> 
     await insertMessage(tx, ticket.id, message);
     return { ticket, messages: [message] };
   });
-}
-
-/** A message of the caller's, with name and role as they are now: what a request says of them is not believed. */
-export async function newMessage(
-  tx: TxCtx,
-  principal: Principal,
-  { number, content }: { readonly number: number; readonly content: string },
-): Promise<Message> {
-  const { displayName, firstName, lastName } = await getUser(tx, principal.userId);
-  return {
-    number,
-    userId: principal.userId,
-    userName: displayName || `${firstName} ${lastName}`.trim(),
-    userRole: principal.role,
-    content,
-    createdAt: tx.clock.now(),
-  };
 }

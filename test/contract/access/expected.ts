@@ -81,6 +81,8 @@ DetachStripePaymentMethod           | write | 401  | 200   403   403     | 200  
 SetDefaultStripePaymentMethod       | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
 CreateStripeSetupIntent             | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
 CreateStripePaymentIntent           | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
+GetAutoTopUp                        | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+SetAutoTopUp                        | write | 401  | 200   403   403     | 200   403   403     | 200   403   403
 ListGpuPricing                      | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
 ListServerlessPricing               | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
 GetUsersBalance                     | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200

@@ -117,6 +117,8 @@ export const REQUESTS: Readonly<Record<string, (target: Target, caller: Target) 
     amount: usd("5"),
     stripePaymentMethodId: await target.card(),
   }),
+  GetAutoTopUp: BY_USER,
+  SetAutoTopUp: ({ userId }) => ({ userId, enabled: false }),
   ListGpuPricing: () => ({}),
   ListServerlessPricing: () => ({}),
   GetUsersBalance: BY_USERS,

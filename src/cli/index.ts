@@ -10,6 +10,7 @@ import { addAdminSpending } from "./commands/admin-spending.ts";
 import { addAdminUsers } from "./commands/admin-users.ts";
 import { addAutoTopUp } from "./commands/auto-topup.ts";
 import { addBalance } from "./commands/balance.ts";
+import { addBill } from "./commands/bill.ts";
 import { addChat } from "./commands/chat.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLogin } from "./commands/login.ts";
@@ -49,6 +50,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addAutoTopUp(program, io);
   addTransactions(program, io);
   addReceipts(program, io);
+  addBill(program, io);
   addSpending(program, io);
   addUsage(program, io);
   addCatalog(program, io);

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { create, toJson } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import { type Receipt, ReceiptSchema } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import { checkBill, receiptsOf } from "./bill-check.ts";
+import { cli, controlPlane } from "./testing/harness.ts";
+
+const usd = (nanos: bigint) => ({
+  currencyCode: "USD",
+  units: nanos / 1_000_000_000n,
+  nanos: Number(nanos % 1_000_000_000n),
+});
+
+const RATE = 3_999_999_999n;
+
+/** Windows of one replica, charged as the ledger does: the floor of the sum so far, less what was charged before. */
+function windows(times: readonly number[]): readonly Receipt[] {
+  let [before, charged] = [0n, 0n];
+  return times.map((ms, at) => {
+    before += BigInt(ms);
+    const sum = (RATE * before) / 3_600_000n;
+    const charge = sum - charged;
+    charged = sum;
+    const value = { replica: "r", chargedMs: BigInt(ms), hourlyRate: usd(RATE) };
+    return create(ReceiptSchema, { receiptId: `w${at}`, charge: usd(charge), usage: { case: "gpu", value } });
+  });
+}
+
+function tokens(receiptId: string, charge: bigint, prompt = 1_000n): Receipt {
+  return create(ReceiptSchema, {
+    receiptId,
+    charge: usd(charge),
+    usage: {
+      case: "tokens",
+      value: {
+        promptTokens: prompt,
+        cachedTokens: 400n,
+        completionTokens: 100n,
+        inputPricePerMillion: usd(2_000_000_000n),
+        cachedPricePerMillion: usd(0n),
+        outputPricePerMillion: usd(6_000_000_000n),
+      },
+    },
+  });
+}
+
+test("windows of any lengths, charged by the cumulative rule, are found right; a nano more than that is found", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(900_000), { minLength: 1, maxLength: 40 }), fc.nat(39), (times, which) => {
+      const bill = windows(times);
+      const check = checkBill(bill);
+      assert.deepEqual([check.over, check.under, check.receipts], [[], [], times.length]);
+      const wronged = bill[which % bill.length];
+      if (!wronged?.charge) return;
+      wronged.charge.nanos += 2;
+      assert.deepEqual(
+        checkBill(bill).over.map(({ receiptId }) => receiptId),
+        [wronged.receiptId],
+      );
+    }),
+  );
+});
+
+test("tokens are computed to the nano; a receipt that is there twice counts once", () => {
+  // 600 × 2 + 100 × 6 = 1,800 units a million.
+  const check = checkBill([
+    tokens("right", 1_800_000n),
+    tokens("right", 1_800_000n),
+    tokens("more", 1_800_001n),
+    tokens("less", 1n),
+  ]);
+  assert.deepEqual([check.receipts, check.repeated], [3, 1]);
+  assert.deepEqual(
+    check.over.map(({ receiptId, computedNanos }) => [receiptId, computedNanos]),
+    [["more", 1_800_000n]],
+  );
+  assert.deepEqual(
+    check.under.map(({ receiptId }) => receiptId),
+    ["less"],
+  );
+  assert.equal(check.charged.get("USD"), 3_600_002n);
+});
+
+test("receipts are read as REST lists them, as an array and line by line; what is none is named by its number", () => {
+  const all = [tokens("a", 1n), ...windows([5])].map((receipt) => toJson(ReceiptSchema, receipt));
+  for (const text of [
+    JSON.stringify({ receipts: all, nextPageToken: "" }, null, 2),
+    JSON.stringify(all),
+    all.map((one) => JSON.stringify(one)).join("\n"),
+    all.map((receipt) => JSON.stringify({ receipt })).join("\n"),
+  ]) {
+    assert.deepEqual(
+      receiptsOf(text).map(({ receiptId }) => receiptId),
+      ["a", "w0"],
+    );
+  }
+  for (const bad of ["nonsense", '{"a":1}', "[1]", `${JSON.stringify(all[0])}\n{"receiptId":""}`]) {
+    assert.throws(() => receiptsOf(bad), { reason: "INVALID_FIELD" });
+  }
+});
+
+test("bill check needs no control plane, and fails when something was charged too much", async (t) => {
+  const plane = await controlPlane(t, () => {});
+  const slipway = await cli(t, { ...plane.env, SLIPWAY_API_URL: "http://127.0.0.1:1" });
+  await mkdir(slipway.configDir, { recursive: true });
+  const file = join(slipway.configDir, "receipts.jsonl");
+  const write = (receipts: readonly Receipt[]) =>
+    writeFile(file, receipts.map((one) => JSON.stringify(toJson(ReceiptSchema, one))).join("\n"));
+  await write([tokens("right", 1_800_000n)]);
+  const right = await slipway.run(["bill", "check", file]);
+  assert.equal(right.status, 0, right.stderr);
+  assert.match(right.stdout, /comes to +0\.0018 USD/);
+  await write([tokens("wrong", 2_000_000n)]);
+  const wrong = await slipway.run(["bill", "check", file]);
+  assert.deepEqual(
+    [wrong.status, /too much +wrong: charged 0\.002 USD, comes to 0\.0018 USD/.test(wrong.stdout)],
+    [1, true],
+  );
+  const absent = await slipway.run(["bill", "check", `${file}.absent`]);
+  assert.deepEqual([absent.status, /can't be read/.test(absent.stderr)], [2, true]);
+});

@@ -1,0 +1,114 @@
+/** A bill computed again from its receipts alone: what each says was counted, at the prices that it names. Pure. */
+import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import type { Money } from "../../gen/google/type/money_pb.js";
+import { type Receipt, ReceiptSchema } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import { nanosForDuration, nanosForTokens } from "../base/money.ts";
+import { invalidArgument } from "../base/status.ts";
+import { nanosOf } from "./human.ts";
+
+/** A receipt whose charge is not what its counts come to. */
+export interface Difference {
+  readonly receiptId: string;
+  readonly currency: string;
+  readonly chargedNanos: bigint;
+  readonly computedNanos: bigint;
+}
+
+export interface BillCheck {
+  readonly receipts: number;
+  /** Receipts that the list has twice; counted once. */
+  readonly repeated: number;
+  /** By currency. */
+  readonly charged: ReadonlyMap<string, bigint>;
+  readonly computed: ReadonlyMap<string, bigint>;
+  /** Charged too much. */
+  readonly over: readonly Difference[];
+  /** Charged less: what nobody could pay was written off, and is no debt. */
+  readonly under: readonly Difference[];
+}
+
+/** Parses receipts: a list as REST answers it, an array, or one receipt a line. Throws INVALID_FIELD with the line. */
+export function receiptsOf(text: string): readonly Receipt[] {
+  const whole = parsed(text);
+  if (whole !== undefined) return itemsOf(whole).map((json, at) => receiptOf(json, at + 1));
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  return lines.map((line, at) => receiptOf(parsed(line), at + 1));
+}
+
+function itemsOf(json: JsonValue): readonly JsonValue[] {
+  if (Array.isArray(json)) return json;
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return [json];
+  return Array.isArray(json.receipts) ? json.receipts : [json];
+}
+
+function receiptOf(json: JsonValue | undefined, at: number): Receipt {
+  const inner =
+    typeof json === "object" && json !== null && !Array.isArray(json) ? (json.receipt ?? json) : json;
+  try {
+    const receipt = fromJson(ReceiptSchema, inner ?? null, { ignoreUnknownFields: true });
+    if (receipt.receiptId !== "" && receipt.usage.case !== undefined) return receipt;
+  } catch {
+    // said below, with its place
+  }
+  throw invalidArgument([{ field: "file", description: `has no receipt as number ${at}` }]);
+}
+
+function parsed(text: string): JsonValue | undefined {
+  try {
+    return JSON.parse(text) as JsonValue; // any JSON is one
+  } catch {
+    return undefined;
+  }
+}
+
+/** Computes every receipt again. */
+export function checkBill(receipts: readonly Receipt[]): BillCheck {
+  const once = new Map(receipts.map((receipt) => [receipt.receiptId, receipt]));
+  const charged = new Map<string, bigint>();
+  const computed = new Map<string, bigint>();
+  const over: Difference[] = [];
+  const under: Difference[] = [];
+  for (const receipt of once.values()) {
+    const currency = receipt.charge?.currencyCode ?? "";
+    const chargedNanos = nanosIn(receipt.charge);
+    const bounds = boundsOf(receipt);
+    // Windows share their rounding: a window's part may be a nano more than its own time comes to.
+    const computedNanos = chargedNanos === bounds.most ? chargedNanos : bounds.least;
+    add(charged, currency, chargedNanos);
+    add(computed, currency, computedNanos);
+    const found = { receiptId: receipt.receiptId, currency, chargedNanos, computedNanos };
+    if (chargedNanos > bounds.most) over.push(found);
+    else if (chargedNanos < bounds.least) under.push(found);
+  }
+  return { receipts: once.size, repeated: receipts.length - once.size, charged, computed, over, under };
+}
+
+/** What a receipt may have been charged: tokens exactly, time to the nano below or above. */
+function boundsOf({ usage }: Receipt): { readonly least: bigint; readonly most: bigint } {
+  if (usage.case === "gpu") {
+    const { hourlyRate, chargedMs } = usage.value;
+    const least = nanosForDuration(nanosIn(hourlyRate), chargedMs);
+    return { least, most: least + 1n };
+  }
+  if (usage.case !== "tokens") return { least: 0n, most: 0n };
+  const { promptTokens, cachedTokens, completionTokens } = usage.value;
+  const {
+    inputPricePerMillion: input,
+    cachedPricePerMillion: cached,
+    outputPricePerMillion: output,
+  } = usage.value;
+  const exact = nanosForTokens([
+    { tokens: promptTokens - cachedTokens, nanosPerMillion: nanosIn(input) },
+    { tokens: cachedTokens, nanosPerMillion: nanosIn(cached) },
+    { tokens: completionTokens, nanosPerMillion: nanosIn(output) },
+  ]);
+  return { least: exact, most: exact };
+}
+
+function nanosIn(money: Money | undefined): bigint {
+  return money === undefined ? 0n : nanosOf(money);
+}
+
+function add(sums: Map<string, bigint>, currency: string, nanos: bigint): void {
+  if (currency !== "") sums.set(currency, (sums.get(currency) ?? 0n) + nanos);
+}

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { at, type Json, must, text } from "../../src/main/quickstart/wire.ts";
 import { type TestInstallation, testInstallation } from "../support/installation.ts";
+import { command } from "../support/program.ts";
 import { fakeProcess } from "../support/stripe/fake-process.ts";
 import { SECRET_KEY, WEBHOOK_SECRET } from "../support/stripe/world.ts";
 
@@ -52,6 +53,9 @@ test("a card is put on file, pays, is confirmed by its holder, and what Stripe t
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.equal(await balanceOf(on), had + 7);
+  const reconciled = await command(t, ["admin", "billing", "reconcile", "--days", "1"], on.env);
+  assert.equal(reconciled.status, 0, reconciled.output);
+  assert.match(reconciled.output, /unexplained +0\.00 USD/);
 });
 
 test("a delivery without Stripe's signature is refused over HTTP, and needs no token to be", async (t) => {

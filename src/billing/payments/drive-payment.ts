@@ -1,6 +1,6 @@
 /** Asks the processor for a payment until its answer is clear, always for the same one. */
 import type { DbCtx } from "../../db/db.ts";
-import { type Intent, selectIntent, selectUntouchedIntents } from "./intent-store.ts";
+import { type Intent, selectIntent, selectUntouchedIntents, touchIntent } from "./intent-store.ts";
 import type { Payment, PaymentProcessor } from "./processor.ts";
 import { settlePayment } from "./settle-payment.ts";
 
@@ -81,9 +81,10 @@ export async function resumePayments(
   const pending = await untouched("pending", RESUME_AFTER_MS);
   const waiting = processor.news ? await untouched("requires_action", LOOK_AFTER_MS) : [];
   for (const intent of [...pending, ...waiting]) {
-    await goOn(ctx, processor, intent, input.now).catch((error: unknown) =>
-      ctx.log.warn({ err: error, paymentIntentId: intent.intentId }, "a payment could not be driven on"),
-    );
+    await goOn(ctx, processor, intent, input.now).catch(async (error: unknown) => {
+      ctx.log.warn({ err: error, paymentIntentId: intent.intentId }, "a payment could not be driven on");
+      await touchIntent(ctx, intent.intentId, input.now);
+    });
   }
   return pending.length + waiting.length;
 }

@@ -2,7 +2,7 @@
 import type { DbCtx } from "../../db/db.ts";
 import { selectIntent } from "./intent-store.ts";
 import type { PaymentProcessor, Refund } from "./processor.ts";
-import { type RefundRow, selectRefund, selectUntouchedRefunds } from "./refund-store.ts";
+import { type RefundRow, selectRefund, selectUntouchedRefunds, touchRefund } from "./refund-store.ts";
 import { settleRefund } from "./settle-refund.ts";
 
 /** A refund without an end for so long has lost its caller, or is still at the bank. */
@@ -61,9 +61,10 @@ export async function resumeRefunds(
   const before = new Date(input.now.getTime() - RESUME_AFTER_MS);
   const rows = await selectUntouchedRefunds(ctx, { processor: processor.name, before, limit: RESUME_MAX });
   for (const row of rows) {
-    await driveRefund(ctx, processor, row, false).catch((error: unknown) =>
-      ctx.log.warn({ err: error, refundId: row.refundId }, "a refund could not be driven on"),
-    );
+    await driveRefund(ctx, processor, row, false).catch(async (error: unknown) => {
+      ctx.log.warn({ err: error, refundId: row.refundId }, "a refund could not be driven on");
+      await touchRefund(ctx, row.refundId, input.now);
+    });
   }
   return rows.length;
 }

@@ -44,7 +44,7 @@ export async function selectReadUntil(ctx: DbCtx, processor: string): Promise<Da
   return rows[0]?.read_until;
 }
 
-/** Only ever later: of two workers, the one that read further is right. */
+/** Only ever later: a pass that is behind another one takes nothing back. */
 export async function saveReadUntil(ctx: DbCtx, processor: string, until: Date): Promise<void> {
   await sql`
     insert into payment_poll (processor, read_until) values (${processor}, ${until})

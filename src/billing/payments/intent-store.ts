@@ -97,6 +97,11 @@ export async function updateIntent(tx: TxCtx, intentId: string, change: IntentCh
     where id = ${intentId}`.execute(tx.db);
 }
 
+/** Puts one that could not be driven on behind the others. What is known of it stays as it is. */
+export async function touchIntent(ctx: DbCtx, intentId: string, at: Date): Promise<void> {
+  await sql`update payment_intent set updated_at = ${at} where id = ${intentId}`.execute(ctx.db);
+}
+
 /** Payments in a state that nobody has touched since `before`, oldest first. */
 export async function selectUntouchedIntents(
   ctx: DbCtx,

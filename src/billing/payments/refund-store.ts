@@ -83,6 +83,11 @@ export async function updateRefund(
     where id = ${refundId}`.execute(tx.db);
 }
 
+/** Puts one that could not be driven on behind the others. What is known of it stays as it is. */
+export async function touchRefund(ctx: DbCtx, refundId: string, at: Date): Promise<void> {
+  await sql`update payment_refund set updated_at = ${at} where id = ${refundId}`.execute(ctx.db);
+}
+
 /** Refunds without an end that nobody has touched since `before`, oldest first. */
 export async function selectUntouchedRefunds(
   ctx: DbCtx,

@@ -1,5 +1,5 @@
 /**
- * A process that pays or refunds, to be killed: reads its order from stdin, dies by SIGKILL right before its n-th statement, or
+ * A process that pays, refunds or hears, to be killed: reads its order from stdin, dies by SIGKILL right before its n-th statement, or
  * says how many it made.
  */
 import { text } from "node:stream/consumers";
@@ -7,7 +7,7 @@ import pg from "pg";
 import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { systemRandom } from "../../../src/base/random.ts";
-import { refundPayment, stripePayments, topUp } from "../../../src/billing/index.ts";
+import { pollEvents, refundPayment, stripePayments, topUp } from "../../../src/billing/index.ts";
 import { APP_ROLE, openDatabase } from "../../../src/db/pool.ts";
 
 export interface PayerOrder {
@@ -19,6 +19,8 @@ export interface PayerOrder {
   readonly key: string;
   /** Absent: a top-up. */
   readonly refundOf?: string;
+  /** Reads the processor's list of events instead. */
+  readonly polls?: boolean;
   /** Dies before this statement; 1 is the first. */
   readonly killAt: number;
   readonly nowMs: number;
@@ -37,7 +39,8 @@ const clock = { ...systemClock, now: () => new Date(order.nowMs) };
 const ctx = { db: database.db, clock, random: systemRandom, log: silentLog };
 const money = { currency: order.currency, nanos: BigInt(order.nanos) };
 const { userId, key } = order;
-if (order.refundOf === undefined) await topUp(ctx, stripe, { userId, money, cardId: "", key });
+if (order.polls) await pollEvents(ctx, stripe, { now: clock.now() });
+else if (order.refundOf === undefined) await topUp(ctx, stripe, { userId, money, cardId: "", key });
 else {
   const { refundOf: paymentId } = order;
   await refundPayment(ctx, stripe, { operatorId: userId, paymentId, money, reason: "asked for", key });

@@ -70,6 +70,25 @@ test("a top-up killed before any of its statements is credited as often as the c
   await booksAgree(world);
 });
 
+test("a pass over the list of events killed before any of its statements applies each event once", async (t) => {
+  const world = await stripeWorld(t);
+  await world.attach("pm_card_authenticationRequired");
+  let killAt = 1;
+  for (;;) {
+    assert.ok(killAt < STATEMENTS_MAX);
+    const { processorId } = await world.pay();
+    world.fake.books.holder(processorId, "confirms");
+    // Beyond what is read twice: each pass has the same number of statements.
+    world.f.advance(10 * 60_000);
+    if (await survives(world, { polls: true, killAt })) break;
+    await goOn(world);
+    await booksAgree(world);
+    killAt += 1;
+  }
+  assert.ok(killAt > 5, `${killAt} statements`);
+  await booksAgree(world);
+});
+
 test("a refund killed before any of its statements leaves nothing held, and pays out what the books lost", async (t) => {
   const world = await stripeWorld(t);
   await world.attach();

@@ -88,6 +88,31 @@ test("an event that can't be applied stays in the list's way of nothing else, an
   assert.equal(await world.total(), units(5));
 });
 
+test("an event that never can be applied stops nothing that comes after it, and is tried for a day", async (t) => {
+  const world = await stripeWorld(t);
+  const { f, fake } = world;
+  await world.attach("pm_card_authenticationRequired");
+  const stuck = await world.pay();
+  fake.books.holder(stuck.processorId, "confirms");
+  const fault = {
+    match: `GET /v1/payment_intents/${stuck.processorId}`,
+    when: "before",
+    how: "500",
+  } as const;
+  fake.faults.push({ ...fault, times: 1_000 });
+  await poll(world);
+  f.advance(3 * HOUR_MS);
+  const later = await world.pay({ nanos: units(3) });
+  fake.books.holder(later.processorId, "confirms");
+  await poll(world);
+  assert.equal(await world.total(), units(3));
+  f.advance(25 * HOUR_MS);
+  await poll(world);
+  const asked = fake.calls.length;
+  await poll(world);
+  assert.ok(fake.calls.slice(asked).every(({ what }) => !what.includes(stuck.processorId)));
+});
+
 test("a delivery fails while the processor can't be asked, so that it comes again", async (t) => {
   const world = await stripeWorld(t);
   await confirmed(world);

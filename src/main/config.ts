@@ -257,7 +257,7 @@ export function userConfigDir(env: Readonly<Record<string, string | undefined>>)
   );
 }
 
-const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
+const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "[::1]", "localhost"];
 
 function checkFences(config: Config): void {
   const loopback = LOOPBACK.includes(config.SLIPWAY_BIND);

@@ -18,6 +18,9 @@ export interface Intent {
   readonly source: "user" | "auto";
   readonly state: IntentState;
   readonly processorId: string | null;
+  /** Why it failed, as reason and public sentence; null where it has not. */
+  readonly failureReason: string | null;
+  readonly failure: string | null;
   /** Counts the changes of the row. */
   readonly version: number;
   readonly createdAt: Date;
@@ -25,9 +28,10 @@ export interface Intent {
 
 const COLUMNS = sql`
   id as "intentId", key, user_id as "userId", processor, customer_id as "customerId", card_id as "cardId",
-  amount as "amountNanos", currency, source, state, processor_id as "processorId", version, created_at as "createdAt"`;
+  amount as "amountNanos", currency, source, state, processor_id as "processorId",
+  failure_reason as "failureReason", failure, version, created_at as "createdAt"`;
 
-export type NewIntent = Omit<Intent, "state" | "processorId" | "version">;
+export type NewIntent = Omit<Intent, "state" | "processorId" | "failureReason" | "failure" | "version">;
 
 /** Adds the intent unless its key is known; returns the one that has the key, and whether it is the new one. */
 export async function insertIntent(

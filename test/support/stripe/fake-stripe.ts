@@ -13,7 +13,7 @@ export interface Fault {
   /** `after`: its effect has happened. */
   readonly when: "before" | "after";
   /** `kept`: the 500 is what the idempotency key is answered with from now on. */
-  readonly how: "500" | "kept" | "drop" | "429";
+  readonly how: "500" | "kept" | "drop" | "429" | "401";
   times?: number;
 }
 
@@ -239,6 +239,11 @@ function takeFault(faults: Fault[], what: string): Fault | undefined {
 
 function fail(response: ServerResponse, { how }: Fault): void {
   if (how === "drop") response.destroy();
+  else if (how === "401")
+    send(response, {
+      status: 401,
+      body: { error: { type: "invalid_request_error", message: "Invalid API Key" } },
+    });
   else if (how !== "429") send(response, INTERNAL);
   else
     send(response, {

@@ -155,6 +155,38 @@ for (const when of ["before", "after"] as const) {
   });
 }
 
+test("a payment that ended without us is counted for what it was, though its card is gone", async (t) => {
+  const world = await stripeWorld(t);
+  const { f, stripe, fake } = world;
+  const cardId = await world.attach();
+  await set(world);
+  fake.faults.push({ match: "POST /v1/payment_intents", when: "after", how: "drop", times: 2 });
+  await pass(world);
+  fake.faults.length = 0;
+  await detachCard(f.ctx, stripe, { userId: f.userId, cardId });
+  f.advance(2 * MINUTE_MS);
+  await resumePayments(f.ctx, stripe, { now: f.now() });
+  assert.equal(await world.total(), units(20));
+  await world.attach();
+  await spend(world, 15);
+  await pass(world, 6 * MINUTE_MS);
+  await pass(world);
+  assert.deepEqual([await world.total(), paidTimes(world)], [units(25), 2]);
+  assert.equal((await settings(world))?.failures, 0);
+});
+
+test("the processor's own trouble is no failure of the card", async (t) => {
+  const world = await stripeWorld(t);
+  await world.attach();
+  await set(world);
+  world.fake.faults.push({ match: "POST /v1/payment_intents", when: "before", how: "401" });
+  await pass(world);
+  const { failures, failureReason, enabled } = (await settings(world)) ?? {};
+  assert.deepEqual([failures, failureReason, enabled], [0, "UNAVAILABLE", true]);
+  await pass(world, 31 * MINUTE_MS);
+  assert.equal(await world.total(), units(20));
+});
+
 test("several workers at once charge a user once", async (t) => {
   const world = await stripeWorld(t, { connectionsMax: 8 });
   const { f, stripe } = world;

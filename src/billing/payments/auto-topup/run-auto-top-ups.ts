@@ -1,6 +1,6 @@
 /** Pays for users who have less than they want to, within their limits, and stops where it does not work. */
 import { formatMoney } from "../../../base/money.ts";
-import { StatusError } from "../../../base/status.ts";
+import { type Code, StatusError } from "../../../base/status.ts";
 import type { DbCtx } from "../../../db/db.ts";
 import { getUser } from "../../../identity/index.ts";
 import { type Intent, selectIntentByKey } from "../intent-store.ts";
@@ -39,26 +39,31 @@ export async function runAutoTopUps(
 async function payFor(ctx: DbCtx, processor: PaymentProcessor, one: AutoTopUp, now: Date): Promise<void> {
   const key = `auto:${one.userId}:${one.attempt}`;
   const begun = await selectIntentByKey(ctx, key);
-  if (!begun) {
-    const wait = await mustWait(ctx, one, now);
-    if (wait) return end(ctx, one, now, wait);
-  }
-  const money = { currency: begun?.currency ?? one.currency, nanos: begun?.amountNanos ?? one.amountNanos };
-  try {
-    const { state } = await topUp(ctx, processor, {
-      userId: one.userId,
-      money,
-      cardId: begun?.cardId ?? "",
-      key,
-      source: "auto",
-    });
-    // One that is under way keeps its number: the next pass asks for the same payment.
-    if (state === "succeeded") await end(ctx, one, now, paid(one, now));
-  } catch (error) {
-    const failed = StatusError.from(error);
-    if (await hasFailed(ctx, key, failed, begun)) await end(ctx, one, now, notPaid(one, now, failed));
-    else throw error;
-  }
+  if (begun) return follow(ctx, one, begun, now);
+  const wait = await mustWait(ctx, one, now);
+  if (wait) return end(ctx, one, now, wait);
+  const { userId, currency, amountNanos: nanos } = one;
+  const input = { userId, money: { currency, nanos }, cardId: "", key, source: "auto" } as const;
+  const refused = await topUp(ctx, processor, input).then(
+    () => undefined,
+    (error: unknown) => StatusError.from(error),
+  );
+  const asked = await selectIntentByKey(ctx, key);
+  if (asked) return follow(ctx, one, asked, now);
+  // Refused before there was a payment: no card, an expired one, another currency by now.
+  if (refused && !UNCLEAR.has(refused.code))
+    await end(ctx, one, now, notPaid(one, now, refused.reason, refused.message));
+  else if (refused) throw refused;
+}
+
+/** Says nothing of the card: the next pass tries again, and it counts for no failure. */
+const UNCLEAR: ReadonlySet<Code> = new Set(["UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED", "ABORTED"]);
+
+/** What became of a payment. One without an end is driven on with all others, and keeps its number until then. */
+async function follow(ctx: DbCtx, one: AutoTopUp, intent: Intent, now: Date): Promise<void> {
+  if (intent.state === "succeeded") await end(ctx, one, now, paid(one, now));
+  if (intent.state !== "failed") return;
+  await end(ctx, one, now, notPaid(one, now, intent.failureReason ?? "", intent.failure ?? ""));
 }
 
 type End = Omit<Parameters<typeof endAttempt>[1], "userId" | "attempt" | "at">;
@@ -112,29 +117,17 @@ function paid(one: AutoTopUp, now: Date): End {
   };
 }
 
-function notPaid(one: AutoTopUp, now: Date, failed: StatusError): End {
-  const failures = one.failures + 1;
+function notPaid(one: AutoTopUp, now: Date, failureReason: string, why: string): End {
+  // The processor's or our own trouble says nothing of the card.
+  const failures = one.failures + (failureReason === "UNAVAILABLE" ? 0 : 1);
   const enabled = failures < FAILURES_MAX;
-  const again = AGAIN_AFTER_MS[failures - 1] ?? 0;
+  const again = AGAIN_AFTER_MS[Math.max(0, failures - 1)] ?? 0;
   return {
     nextAttempt: one.attempt + 1n,
     enabled,
     failures,
-    failureReason: failed.reason,
-    failure: enabled ? failed.message : `${failed.message} It failed ${failures} times and is off now.`,
+    failureReason,
+    failure: enabled ? why : `${why} It failed ${failures} times and is off now.`,
     nextAt: new Date(now.getTime() + again),
   };
-}
-
-/** False where the outcome is not known: then the same payment is asked for again. */
-async function hasFailed(
-  ctx: DbCtx,
-  key: string,
-  failed: StatusError,
-  begun: Intent | undefined,
-): Promise<boolean> {
-  const intent = await selectIntentByKey(ctx, key);
-  if (intent) return intent.state === "failed";
-  // Refused before there was a payment: no card, or an expired one.
-  return begun === undefined && failed.code === "FAILED_PRECONDITION";
 }

@@ -49,8 +49,9 @@ export function dateFromWire(value: Timestamp | undefined): Date | undefined {
   return value && timestampDate(value);
 }
 
-/** Another user can have done something to an account only as an administrator: refused calls of others are no activities. */
+/** Another user can have done something to an account only as an administrator. Who was refused (a wrong password) is nobody known. */
 function actorToWire(event: AuditEvent): ActivityActor {
+  if (event.outcome === "REFUSED") return ActivityActor.UNSPECIFIED;
   return event.actorId === null ? ActivityActor.INSTALLATION : ActivityActor.ADMINISTRATOR;
 }
 

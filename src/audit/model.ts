@@ -1,13 +1,14 @@
 /** What the audit log holds: who did what to whom, and who was refused what. */
+import type { Reason } from "../base/status.ts";
 
 /** Every action, with the sentence that a user reads. Docs list them all. */
 export const ACTIONS = {
-  "user.created": "The account was made.",
+  "user.created": "An account was made.",
   "user.updated": "The profile was changed.",
   "user.accepted_terms": "The terms of use were accepted.",
-  "user.role_changed": "The account's role was changed.",
-  "user.disabled": "The account was disabled.",
-  "user.enabled": "The account was enabled.",
+  "user.role_changed": "An account's role was changed.",
+  "user.disabled": "An account was disabled.",
+  "user.enabled": "An account was enabled.",
   "user.invited": "A code was made that sets a password.",
   "user.password_set": "A password was set.",
   "user.logged_in": "Somebody logged in with the password.",
@@ -44,8 +45,8 @@ export const ACTIONS = {
   "price.set": "A price was set.",
   "catalog.published": "A deployment was published in the catalogue.",
   "catalog.unpublished": "A name was taken out of the catalogue.",
-  "admin.read": "An administrator looked at data of the account.",
-  "admin.changed": "An administrator changed something of the account.",
+  "admin.read": "An administrator looked at data of an account.",
+  "admin.changed": "An administrator changed something of an account.",
   "call.refused": "A call was refused.",
   "audit.purged": "Old events were deleted, as the installation's retention asks.",
   "audit.overflowed": "More happened at once than could be written down; only the count is kept.",
@@ -62,6 +63,8 @@ export interface NewAuditEvent {
   readonly subjectId?: string | undefined;
   /** `kind:id`, such as `key:1b4e…`; absent for nothing in particular. */
   readonly resource?: string;
+  /** Why it was refused; absent for what was done. */
+  readonly reason?: Reason;
   /** Facts by name. Never a secret, nor what a user wrote. */
   readonly details?: Readonly<Record<string, string>>;
 }

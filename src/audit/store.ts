@@ -86,7 +86,7 @@ export async function selectEvents(
 }
 
 /**
- * What a user did and what was done to it, newest first. What others tried in vain is left out. Each half is read in its own
+ * What a user did and what was done to it, newest first. Calls of others that were refused are left out. Each half is read in its own
  * index's order, so that a page costs a page however long the history is.
  */
 export async function selectActivities(
@@ -100,7 +100,7 @@ export async function selectActivities(
     select * from (
       (select * from audit_event where actor_id = ${userId} and ${older} order by at desc, id desc limit ${limit})
       union all
-      (select * from audit_event where subject_id = ${userId} and actor_id is distinct from ${userId} and outcome = 'OK' and ${older}
+      (select * from audit_event where subject_id = ${userId} and actor_id is distinct from ${userId} and action <> 'call.refused' and ${older}
         order by at desc, id desc limit ${limit})
     ) both_halves order by at desc, id desc limit ${limit}`.execute(db);
   return rows.map(eventOf);

@@ -63,5 +63,6 @@ function activitiesText(activities: readonly Activity[]): string {
 
 function byText(actor: ActivityActor): string {
   if (actor === ActivityActor.SELF) return "you";
+  if (actor === ActivityActor.UNSPECIFIED) return "-";
   return (ActivityActor[actor] ?? "").toLowerCase();
 }

@@ -18,7 +18,7 @@ export function recordLogin(ctx: DbCtx, { action, userId, address, byUser }: Log
       action,
       subjectId: userId,
       resource: `user:${userId}`,
-      ...(byUser ? {} : { details: { address } }),
+      ...(byUser ? {} : { reason: "LOGIN_FAILED", details: { address } }),
     }),
   );
 }

@@ -411,7 +411,7 @@ export declare const AuditOutcomeSchema: GenEnum<AuditOutcome>;
  */
 export enum ActivityActor {
   /**
-   * Not told.
+   * Nobody who is known: a wrong password was tried, for example.
    *
    * @generated from enum value: ACTIVITY_ACTOR_UNSPECIFIED = 0;
    */

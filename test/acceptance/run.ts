@@ -23,6 +23,12 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PROOFS: readonly Proof[] = [
   { name: "a kill -9 at every named step", minutesMax: 20, files: ["test/acceptance/kill-walk.test.ts"] },
   {
+    name: "a kill -9 before every statement of top-ups, refunds and events",
+    minutesMax: 10,
+    files: ["src/billing/payments/stripe/crash.test.ts"],
+    env: { SLIPWAY_CRASH_STRIDE: "1" },
+  },
+  {
     name: "the packed program, installed into an empty folder",
     minutesMax: 10,
     files: ["test/acceptance/package.test.ts"],

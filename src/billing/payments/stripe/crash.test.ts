@@ -12,6 +12,8 @@ import { auditLedger, balanceOf, pollEvents, resumePayments, resumeRefunds } fro
 const PAYER = fileURLToPath(new URL("../../../../test/support/stripe/payer.ts", import.meta.url));
 /** Far more statements than either has; a walk that does not end is a fault of the test. */
 const STATEMENTS_MAX = 60;
+/** Every third statement of what is longer than a top-up; the acceptance run takes each. */
+const STRIDE = Number(process.env.SLIPWAY_CRASH_STRIDE ?? "3");
 
 /** True when the process lived to its end, false when it died by our hand. */
 async function survives({ f, fake }: StripeWorld, change: Partial<PayerOrder>): Promise<boolean> {
@@ -70,7 +72,7 @@ test("a top-up killed before any of its statements is credited as often as the c
   await booksAgree(world);
 });
 
-test("a pass over the list of events killed before any of its statements applies each event once", async (t) => {
+test("a pass over the list of events killed between its statements applies each event once", async (t) => {
   const world = await stripeWorld(t);
   await world.attach("pm_card_authenticationRequired");
   let killAt = 1;
@@ -83,13 +85,13 @@ test("a pass over the list of events killed before any of its statements applies
     if (await survives(world, { polls: true, killAt })) break;
     await goOn(world);
     await booksAgree(world);
-    killAt += 1;
+    killAt += STRIDE;
   }
   assert.ok(killAt > 5, `${killAt} statements`);
   await booksAgree(world);
 });
 
-test("a refund killed before any of its statements leaves nothing held, and pays out what the books lost", async (t) => {
+test("a refund killed between its statements leaves nothing held, and pays out what the books lost", async (t) => {
   const world = await stripeWorld(t);
   await world.attach();
   const { processorId: refundOf } = await world.pay({ nanos: units(1_000) });
@@ -98,7 +100,7 @@ test("a refund killed before any of its statements leaves nothing held, and pays
     assert.ok(killAt < STATEMENTS_MAX);
     await goOn(world);
     await booksAgree(world);
-    killAt += 1;
+    killAt += STRIDE;
   }
   assert.ok(killAt > 5, `${killAt} statements`);
   await booksAgree(world);

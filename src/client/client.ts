@@ -11,6 +11,7 @@ import { typedClient } from "./typed-client.ts";
 /** Largest answer that is read: a page of a thousand models is far below it. */
 const ANSWER_BYTES_MAX = 64 * 1_024 * 1_024;
 const TIMEOUT_MS = 60_000;
+const KEY_BYTES = 16;
 
 export interface SlipwayOptions {
   /** Address of the control plane, such as `http://127.0.0.1:8080`. */
@@ -53,8 +54,14 @@ export function createSlipway(options: SlipwayOptions): Slipway {
  * Options of a call that creates or moves something, so that it may be repeated: the server answers a repeat under the same key
  * (24 hours long) with the first answer. Keep the key where a crash between call and answer must not do the thing twice.
  */
-export function keyed(key: string = crypto.randomUUID()): { readonly headers: Record<string, string> } {
+export function keyed(key: string = randomKey()): { readonly headers: Record<string, string> } {
   return { headers: { [IDEMPOTENCY_KEY]: key } };
+}
+
+/** Not randomUUID: browsers have that one over https alone. */
+function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(KEY_BYTES));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function transportOf(options: SlipwayOptions): Transport {

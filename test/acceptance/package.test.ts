@@ -57,6 +57,7 @@ test("the packed program, installed into an empty folder, runs the whole main jo
   await t.test("types", () => typesHold(folder));
   const { apiUrl, stop } = await serve(folder, env);
   undoAfter(t, stop);
+  await t.test("reference", () => referenceIsShown(apiUrl));
   const { userToken } = JSON.parse(await readFile(join(env.SLIPWAY_HOME, "quickstart.json"), "utf8"));
   for (const node of [process.execPath, join(folder, "node_modules", "old-node", "bin", "node")]) {
     const told = await run(node, ["script.js"], {
@@ -101,6 +102,14 @@ async function typesHold(folder: string): Promise<void> {
       { cwd: folder },
     );
   }
+}
+
+/** The page of the API reference and its script came along. */
+async function referenceIsShown(apiUrl: string): Promise<void> {
+  const page = await (await fetch(new URL("/docs", apiUrl))).text();
+  const script = await fetch(new URL(/src="([^"]+)"/.exec(page)?.[1] ?? "", apiUrl));
+  assert.equal(script.headers.get("content-type"), "text/javascript; charset=utf-8");
+  assert.match(await script.text(), /openapi-explorer/);
 }
 
 /** Starts the installed program on the home that the first run left. */

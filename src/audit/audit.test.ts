@@ -13,6 +13,7 @@ import type { AuditEvent } from "./model.ts";
 
 const ADA = "aaaaaaaa-0000-4000-8000-000000000001";
 const EVE = "eeeeeeee-0000-4000-8000-000000000002";
+const START = "2026-03-01T10:00:00Z";
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -248,6 +249,20 @@ test("events are found by user, actor, action, kind of action and time, and page
   const start = new Date("2026-03-01T10:00:01Z").getTime();
   const window = { from: new Date(start), to: new Date(start + SECOND_MS) };
   assert.equal((await find(window)).length, 3);
+});
+
+test("a forged page token is the caller's mistake, not ours", async (t) => {
+  const { ctx } = await setup(t);
+  for (const after of [
+    [],
+    ["x", ADA],
+    ["-100000-01-01T00:00:00Z", ADA],
+    [START, "x"],
+    [START, "-".repeat(36)],
+  ]) {
+    await assert.rejects(listEvents(ctx, NO_FILTER, { size: 1, after }), { code: "INVALID_ARGUMENT" });
+    await assert.rejects(listActivities(ctx, ADA, { size: 1, after }), { code: "INVALID_ARGUMENT" });
+  }
 });
 
 test("activities are what I did and what was done to me, each once, and not what others tried in vain", async (t) => {

@@ -1,4 +1,5 @@
-import { invalidArgument } from "./status.ts";
+import { isUuid } from "./id.ts";
+import { invalidArgument, type StatusError } from "./status.ts";
 
 /** AIP-158 paging: 0 means the default, over the maximum is clamped, negative is refused; the token is opaque. */
 export const PAGE_SIZE_DEFAULT = 50;
@@ -40,11 +41,35 @@ export function cutPage<T>(
   return { rows: kept, nextPageToken: more ? pageToken(cursorOf(last), query) : "" };
 }
 
+/**
+ * The last row's time and id, by which most lists go on; undefined on the first page. Throws INVALID_FIELD for what no list has
+ * made: a forged token may name times and ids that the database does not even take.
+ */
+export function timeAndId(
+  page: Page,
+  isId: (text: string) => boolean = isUuid,
+): { readonly at: Date; readonly id: string } | undefined {
+  if (page.after === undefined) return undefined;
+  const [time = "", id = ""] = page.after;
+  const at = new Date(time);
+  // Years of more than four digits are none that a database has rows of.
+  const isTime = /^\d{4}-/.test(time) && !Number.isNaN(at.getTime()) && at.toISOString() === time;
+  if (isTime && isId(id)) return { at, id };
+  throw foreignToken();
+}
+
+/** A page token that is not one of this list's. */
+export function foreignToken(): StatusError {
+  return invalidArgument([
+    { field: "page_token", description: "must be the nextPageToken of the same list" },
+  ]);
+}
+
 function decodeToken(token: string, query: string): PageCursor {
   const parts: unknown = parseJson(Buffer.from(token, "base64url").toString("utf8"));
-  if (Array.isArray(parts) && parts.every((part) => typeof part === "string") && parts[0] === query) {
-    return parts.slice(1);
-  }
+  const isCursor =
+    Array.isArray(parts) && parts.every((part) => typeof part === "string" && !part.includes("\0"));
+  if (isCursor && parts[0] === query) return parts.slice(1);
   throw invalidArgument([
     {
       field: "page_token",

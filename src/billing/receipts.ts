@@ -1,6 +1,6 @@
 /** Receipts: for every charge the counted facts and the price version that made it. */
-import { cutPage, type Page } from "../base/page.ts";
-import { invalidArgument, StatusError } from "../base/status.ts";
+import { cutPage, type Page, timeAndId } from "../base/page.ts";
+import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { mayReach, type Principal } from "../identity/index.ts";
 import {
@@ -45,10 +45,7 @@ function newestFirst(a: Receipt, b: Receipt): number {
   );
 }
 
+/** A receipt's id is a request's id, which no UUID has to be. */
 function cursorOf(page: Page): ReceiptsInput["after"] {
-  if (page.after === undefined) return undefined;
-  const [time = "", id = ""] = page.after;
-  const at = new Date(time);
-  if (!Number.isNaN(at.getTime()) && id !== "") return { at, id };
-  throw invalidArgument([{ field: "page_token", description: "must be the nextPageToken of the same list" }]);
+  return timeAndId(page, (id) => id !== "");
 }

@@ -1,7 +1,6 @@
 /** The statement: what moved a user's money, newest first, with one growing line a month for tokens. */
 import { isUuid } from "../base/id.ts";
-import { cutPage, type Page } from "../base/page.ts";
-import { invalidArgument } from "../base/status.ts";
+import { cutPage, type Page, timeAndId } from "../base/page.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { MovementCode } from "./ledger/index.ts";
 import { readSettings } from "./settings.ts";
@@ -37,10 +36,7 @@ export async function statement(
   return cutPage(lines, page, statementQuery(query), (line) => [line.at.toISOString(), line.id]);
 }
 
+/** A line's id is a transfer's or a month's. */
 function cursorOf(page: Page): LineCursor | undefined {
-  if (page.after === undefined) return undefined;
-  const [time = "", id = ""] = page.after;
-  const at = new Date(time);
-  if (!Number.isNaN(at.getTime()) && id !== "") return { at, id };
-  throw invalidArgument([{ field: "page_token", description: "must be the nextPageToken of the same list" }]);
+  return timeAndId(page, (id) => id !== "");
 }

@@ -1,5 +1,4 @@
-import { cutPage, type Page } from "../base/page.ts";
-import { invalidArgument } from "../base/status.ts";
+import { cutPage, type Page, timeAndId } from "../base/page.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { AccessToken } from "./model.ts";
 import { selectAccessTokens } from "./store/access-tokens.ts";
@@ -36,13 +35,6 @@ export async function listAccessTokens(
 }
 
 function afterOf(page: Page): { createdAt: Date; id: string } | undefined {
-  if (page.after === undefined) return undefined;
-  const [createdAt = "", id = ""] = page.after;
-  const time = new Date(createdAt);
-  if (Number.isNaN(time.getTime()) || id === "") {
-    throw invalidArgument([
-      { field: "page_token", description: "must be the nextPageToken of the same list" },
-    ]);
-  }
-  return { createdAt: time, id };
+  const after = timeAndId(page);
+  return after && { createdAt: after.at, id: after.id };
 }

@@ -1,10 +1,11 @@
-import { cutPage, parsePage } from "../base/page.ts";
+import { isUuid } from "../base/id.ts";
+import { cutPage, foreignToken, type Page, parsePage, timeAndId } from "../base/page.ts";
 import { invalidArgument } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { ModelView } from "./model.ts";
 import type { ModelsDeps } from "./ports.ts";
 import type { ModelStatus } from "./states.ts";
-import { type ListOrder, type ModelWithSpec, selectModels } from "./store/models.ts";
+import { type ListOrder, type ModelList, type ModelWithSpec, selectModels } from "./store/models.ts";
 import { viewsOf } from "./view.ts";
 
 export interface ListModelsInput {
@@ -33,11 +34,22 @@ export async function listModels(ctx: DbCtx, deps: ModelsDeps, input: ListModels
     userId,
     statuses,
     order,
-    after: page.after,
+    after: afterOf(page, order),
     limit: page.size + 1,
   });
   const cut = cutPage(rows, page, query, (row) => [sortValue(row, order), row.model.id]);
   return { models: await viewsOf(ctx, deps, cut.rows), nextPageToken: cut.nextPageToken };
+}
+
+function afterOf(page: Page, { column }: ListOrder): ModelList["after"] {
+  if (column !== "name") {
+    const after = timeAndId(page);
+    return after && { value: after.at, id: after.id };
+  }
+  const [value, id] = page.after ?? [];
+  if (value === undefined) return undefined;
+  if (id === undefined || !isUuid(id)) throw foreignToken();
+  return { value, id };
 }
 
 const COLUMNS = { created_at: "created_at", updated_at: "updated_at", model_name: "name" } as const;

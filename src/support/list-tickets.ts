@@ -1,4 +1,4 @@
-import { cutPage, parsePage } from "../base/page.ts";
+import { cutPage, parsePage, timeAndId } from "../base/page.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { Ticket, TicketStatus } from "./model.ts";
 import { selectTickets } from "./store.ts";
@@ -20,7 +20,7 @@ export async function listTickets(
   const { userId, status } = input;
   const query = JSON.stringify(["tickets", userId ?? "*", status ?? "*"]);
   const page = parsePage(input, query);
-  const rows = await selectTickets(ctx, { userId, status, after: page.after, limit: page.size + 1 });
+  const rows = await selectTickets(ctx, { userId, status, after: timeAndId(page), limit: page.size + 1 });
   const cut = cutPage(rows, page, query, (ticket) => [ticket.createdAt.toISOString(), ticket.id]);
   return { tickets: cut.rows, nextPageToken: cut.nextPageToken };
 }

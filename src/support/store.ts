@@ -1,6 +1,5 @@
 /** Every statement on support_ticket and support_message. */
 import { type Selectable, sql } from "kysely";
-import type { PageCursor } from "../base/page.ts";
 import type { Db, DbCtx, TxCtx } from "../db/db.ts";
 import type { Role } from "../identity/index.ts";
 import type { Message, Ticket, TicketStatus, TicketType } from "./model.ts";
@@ -116,7 +115,7 @@ export interface TicketList {
   /** Undefined for any. */
   readonly status: TicketStatus | undefined;
   /** Time and id of the last ticket of the page before. */
-  readonly after: PageCursor | undefined;
+  readonly after: { readonly at: Date; readonly id: string } | undefined;
   readonly limit: number;
 }
 
@@ -126,8 +125,7 @@ export async function selectTickets(ctx: DbCtx, list: TicketList): Promise<reado
   if (list.userId !== undefined) query = query.where("user_id", "=", list.userId);
   if (list.status !== undefined) query = query.where("status", "=", list.status);
   if (list.after !== undefined) {
-    const [createdAt, id] = list.after;
-    query = query.where(sql<boolean>`(created_at, id) < (${createdAt}::timestamptz, ${id}::uuid)`);
+    query = query.where(sql<boolean>`(created_at, id) < (${list.after.at}, ${list.after.id}::uuid)`);
   }
   const rows = await query.orderBy("created_at", "desc").orderBy("id", "desc").limit(list.limit).execute();
   return rows.map(ticketOf);

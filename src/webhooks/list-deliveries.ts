@@ -1,6 +1,4 @@
-import { isUuid } from "../base/id.ts";
-import { cutPage, type Page, type PageCursor } from "../base/page.ts";
-import { invalidArgument } from "../base/status.ts";
+import { cutPage, type Page, timeAndId } from "../base/page.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { Delivery, DeliveryStatus } from "./model.ts";
 import { selectDeliveries } from "./store/deliveries.ts";
@@ -24,13 +22,12 @@ export async function listDeliveries(
   input: DeliveriesInput,
   page: Page,
 ): Promise<{ readonly rows: readonly Delivery[]; readonly nextPageToken: string }> {
-  const after = page.after && cursorOf(page.after);
+  const after = cursorOf(page);
   const found = await selectDeliveries(ctx, { ...input, after, limit: page.size + 1 });
   return cutPage(found, page, deliveriesQuery(input), (row) => [row.createdAt.toISOString(), row.id]);
 }
 
-function cursorOf([at = "", id = ""]: PageCursor) {
-  const createdAt = new Date(at);
-  if (isUuid(id) && !Number.isNaN(createdAt.getTime())) return { createdAt, id };
-  throw invalidArgument([{ field: "page_token", description: "must be the nextPageToken of the same list" }]);
+function cursorOf(page: Page) {
+  const after = timeAndId(page);
+  return after && { createdAt: after.at, id: after.id };
 }

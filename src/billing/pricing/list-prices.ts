@@ -1,6 +1,4 @@
-import { isUuid } from "../../base/id.ts";
-import { cutPage, type Page } from "../../base/page.ts";
-import { invalidArgument } from "../../base/status.ts";
+import { cutPage, type Page, timeAndId } from "../../base/page.ts";
 import type { DbCtx } from "../../db/db.ts";
 import type { GpuType } from "../../engines/engine.ts";
 import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./model.ts";
@@ -55,9 +53,6 @@ function positionOf(price: { validFrom: Date; versionId: string }): readonly str
 }
 
 function cursorOf(page: Page): VersionCursor | undefined {
-  if (page.after === undefined) return undefined;
-  const [at = "", versionId = ""] = page.after;
-  const validFrom = new Date(at);
-  if (!Number.isNaN(validFrom.getTime()) && isUuid(versionId)) return { validFrom, versionId };
-  throw invalidArgument([{ field: "page_token", description: "must be the nextPageToken of the same list" }]);
+  const after = timeAndId(page);
+  return after && { validFrom: after.at, versionId: after.id };
 }

@@ -1,7 +1,6 @@
 /** What models used over some days: in all, and day by day. */
 import { isUuid } from "../../base/id.ts";
-import { cutPage, type Page, type PageCursor } from "../../base/page.ts";
-import { invalidArgument } from "../../base/status.ts";
+import { cutPage, foreignToken, type Page, type PageCursor } from "../../base/page.ts";
 import type { DbCtx } from "../../db/db.ts";
 import { readSettings } from "../settings.ts";
 import { type DayRange, dayRange } from "./day-range.ts";
@@ -86,16 +85,10 @@ async function inputOf(ctx: DbCtx, query: UsageQuery): Promise<UsageInput> {
 
 function modelCursor([servedName = "", modelId = ""]: PageCursor): ModelCursor {
   if (isUuid(modelId)) return { servedName, modelId };
-  throw badToken();
+  throw foreignToken();
 }
 
 function dayCursor([day = "", ...rest]: PageCursor): DayCursor {
   if (/^\d{4}-\d\d-\d\d$/.test(day) && !Number.isNaN(Date.parse(day))) return { day, ...modelCursor(rest) };
-  throw badToken();
-}
-
-function badToken() {
-  return invalidArgument([
-    { field: "page_token", description: "must be the nextPageToken of the same list" },
-  ]);
+  throw foreignToken();
 }

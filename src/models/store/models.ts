@@ -1,6 +1,5 @@
 /** Statements on model. */
 import { sql } from "kysely";
-import type { PageCursor } from "../../base/page.ts";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import type { EnginePlan, Hardware, SpecValues } from "../../engines/engine.ts";
 import type { Model, ModelSpec, Place } from "../model.ts";
@@ -172,7 +171,7 @@ export interface ModelList {
   readonly statuses: readonly ModelStatus[];
   readonly order: ListOrder;
   /** Sort value and id of the last row of the page before. */
-  readonly after: PageCursor | undefined;
+  readonly after: { readonly value: string | Date; readonly id: string } | undefined;
   readonly limit: number;
 }
 
@@ -184,8 +183,8 @@ export async function selectModels(ctx: DbCtx, list: ModelList): Promise<readonl
     .where("status", "<>", "DELETED");
   if (list.userId !== undefined) query = query.where("user_id", "=", list.userId);
   if (list.statuses.length > 0) query = query.where("status", "in", list.statuses);
-  const [value, id] = list.after ?? [];
-  if (value !== undefined && id !== undefined) {
+  if (list.after !== undefined) {
+    const { value, id } = list.after;
     const last = column === "name" ? sql`${value}::text` : sql`${value}::timestamptz`;
     const beyond = descending ? sql`<` : sql`>`;
     query = query.where(

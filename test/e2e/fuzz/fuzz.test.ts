@@ -73,6 +73,11 @@ test("no request, however odd, gets a 5xx, an undocumented status or an answer t
       );
     });
   }
+  await t.test("forged page tokens of every list", async () => {
+    let lists = 0;
+    for (const operation of operations.filter(isPaged)) lists += await forgeTokens(on, operation, secrets);
+    assert.ok(lists >= 5, `${lists} lists had a next page`);
+  });
   const said = on.program().output();
   for (const secret of secrets) assert.ok(!said.includes(secret), "a secret is in the log");
   assert.ok(!said.includes('"level":60'), "nothing was fatal");
@@ -111,4 +116,45 @@ function check(
   const isOther = request.target.split("?")[0]?.split("/").length !== operation.path.split("/").length;
   if (answer.status === 200 && isOther) return;
   assert.ok(matches(body), `${JSON.stringify(matches.errors?.slice(0, 3))} ${told()}`);
+}
+
+const FORGED = [
+  "",
+  "x",
+  "\u0000",
+  "-271821-04-20T00:00:00.000Z",
+  "+275760-09-13T00:00:00.000Z",
+  "9".repeat(400),
+];
+
+function isPaged({ method, parameters, path }: Operation): boolean {
+  return method === "GET" && !path.includes("{") && parameters.some(({ name }) => name === "pageToken");
+}
+
+/** Takes a list's own token apart and puts each part in another's place; 0 when the list has no next page. */
+async function forgeTokens(
+  on: TestInstallation,
+  operation: Operation,
+  secrets: readonly string[],
+): Promise<number> {
+  const ask = async (query: string) => {
+    const target = `${operation.path}?pageSize=1${query}`;
+    const headers = { accept: "application/json", authorization: `Bearer ${on.people.adminToken}` };
+    const request = { method: "GET", target, headers, body: undefined };
+    const answer = await send(new URL(on.apiUrl()), request);
+    check(operation, request, answer, secrets);
+    return answer;
+  };
+  const { nextPageToken } = JSON.parse((await ask("")).text) as { nextPageToken?: string };
+  if (!nextPageToken) return 0;
+  const [query, ...cursor] = JSON.parse(Buffer.from(nextPageToken, "base64url").toString("utf8")) as string[];
+  for (let at = 0; at <= cursor.length; at++) {
+    for (const value of FORGED) {
+      const forged = [query, ...cursor.with(Math.min(at, cursor.length - 1), value).slice(0, at + 1)];
+      await ask(`&pageToken=${Buffer.from(JSON.stringify(forged)).toString("base64url")}`);
+      const whole = [query, ...cursor.map((part, index) => (index === at ? value : part))];
+      await ask(`&pageToken=${Buffer.from(JSON.stringify(whole)).toString("base64url")}`);
+    }
+  }
+  return 1;
 }

@@ -10,16 +10,21 @@ import { randomBytes } from "node:crypto";
 import { create, type Message } from "@bufbuild/protobuf";
 import { createContextValues, type UnaryRequest } from "@connectrpc/connect";
 import Fastify from "fastify";
+import type { JSONWebKeySet } from "jose";
 import { Pool } from "undici";
 import { GetModelRequestSchema, ModelService } from "../gen/tensormesh/model/v1/model_service_pb.js";
 import { systemClock } from "../src/base/clock.ts";
 import { silentLog } from "../src/base/log.ts";
 import { systemRandom } from "../src/base/random.ts";
+import type { DbCtx } from "../src/db/db.ts";
 import { authenticate } from "../src/identity/index.ts";
 import { people } from "../src/main/quickstart/people.ts";
 import { at, type Json, must, wireOf } from "../src/main/quickstart/wire.ts";
+import { createOidcAuthenticate, issuerKeys, usersOfIssuer, verifyToken } from "../src/oidc/index.ts";
+import { AUDIENCE, testIssuer } from "../src/oidc/testing/issuer.ts";
 import { access, requireMethod } from "../src/rpc/access.ts";
 import { principalKey } from "../src/rpc/context.ts";
+import type { Cleanup } from "../test/support/cleanup.ts";
 import { testDatabase } from "../test/support/postgres.ts";
 import { command, serving, testHome } from "../test/support/program.ts";
 import { percentile, withCleanup } from "./support.ts";
@@ -194,6 +199,24 @@ async function verificationsPerSecond(verify: () => Promise<unknown>): Promise<n
   return done / ((performance.now() - began) / 1_000);
 }
 
+/** Every token checked by its signature; and one token as a program sends it, again and again. */
+async function jwtVerifications(t: Cleanup, ctx: DbCtx): Promise<{ first: number; again: number }> {
+  const issuer = await testIssuer(t, () => new Date());
+  await issuer.rotate();
+  const answer = await fetch(`${issuer.url}/jwks`);
+  const published = (await answer.json()) as JSONWebKeySet; // a test issuer's
+  const deps = {
+    rules: { issuer: issuer.url, audience: AUDIENCE, algorithms: ["RS256"], clockSkewMs: 60_000 },
+    keys: issuerKeys({ issuer: issuer.url, fetch: async () => published }),
+  };
+  const token = await issuer.token();
+  const authenticateJwt = createOidcAuthenticate({ ...deps, userOf: usersOfIssuer(issuer.url, []) });
+  return {
+    first: await verificationsPerSecond(() => verifyToken(ctx, token, deps)),
+    again: await verificationsPerSecond(() => authenticateJwt(ctx, token)),
+  };
+}
+
 async function run(): Promise<void> {
   await withCleanup(async (t) => {
     const { url, db } = await testDatabase(t);
@@ -237,6 +260,10 @@ async function run(): Promise<void> {
     const ctx = { db, clock: systemClock, random: systemRandom, log: silentLog };
     const verified = await verificationsPerSecond(() => authenticate(ctx, who.userToken));
     console.log(`machine tokens verified against the database: ${verified.toFixed(0)}/s with 32 at once`);
+    const jwts = await jwtVerifications(t, ctx);
+    console.log(
+      `JWTs of an issuer (RS256): ${jwts.first.toFixed(0)}/s verified, ${jwts.again.toFixed(0)}/s seen within the minute before, user read each time`,
+    );
     const checkMs = await accessCheckMs(who.userId, modelId);
     const requestMs = 1_000 / (rates.get("GetModel") ?? Number.NaN);
     const share = (checkMs / requestMs) * 100;

@@ -80,5 +80,6 @@ export type { GpuReceipt, Receipt, TokenReceipt } from "./receipt-store.ts";
 export { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 export { type BillingRoutesDeps, billingRoutes } from "./rpc.ts";
 export { type BillingSettings, configureBilling, type PaymentsMode, readSettings } from "./settings.ts";
+export { pruneSpending } from "./spending/index.ts";
 export { type StatementQuery, statement, statementQuery } from "./statement.ts";
 export type { StatementLine } from "./statement-store.ts";

@@ -302,6 +302,11 @@ function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): r
       run: async (ctx) => void (await purgeIdempotency(ctx)),
     },
     {
+      name: "prune-spending",
+      everyMs: 60 * MINUTE_MS,
+      run: async (ctx) => void (await billing.pruneSpending(ctx)),
+    },
+    {
       name: "prune-metrics",
       everyMs: 60 * MINUTE_MS,
       run: async (ctx) => void (await pruneServed(ctx)),

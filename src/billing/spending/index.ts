@@ -1,5 +1,6 @@
 export { addCharges } from "./add-charges.ts";
 export { listModelUsage, listUsageHistory, type UsageQuery, usageQuery } from "./list-usage.ts";
+export { pruneSpending } from "./prune-buckets.ts";
 export type { ChargedItem } from "./roll-up.ts";
 export { type SpendingHistory, spendingHistory } from "./spending-history.ts";
 export { type SpendingSummary, spendingSummaries } from "./spending-summary.ts";

@@ -38,6 +38,7 @@ import {
 import {
   listModelUsage,
   listUsageHistory,
+  pruneSpending,
   spendingHistory,
   spendingSummaries,
   type UsageQuery,
@@ -87,9 +88,32 @@ test("spending and its days are the sums of the receipts, and of the ledger's ch
       for (const userId of users) await checkUsage(f, userId);
       f.advance(17 * HOUR_MS + 1);
       for (const userId of users) await check(f, userId);
+      await pruneSpending(f.ctx);
+      for (const userId of users) await checkShown(f, userId);
     }),
     { numRuns: RUNS },
   );
+});
+
+test("minutes and hours are forgotten when no rolling period reaches them; days stay, and nobody else may delete them", async (t) => {
+  const f = await fixture(t);
+  const tokens = await tokenPriceOf(f);
+  await credit(f, units(10));
+  const lease = { gatewayId: "g", userId: f.userId, wantNanos: units(1), currency: CURRENCY, now: f.now() };
+  const { sliceId } = await leaseSlice(f.ctx, lease);
+  await ingestUsage(f.ctx, [usage(f, { sliceId, priceVersionId: tokens.versionId })]);
+  const grains = async () => {
+    const { rows } = await sql<{ grain: string }>`select grain from spend_bucket order by grain`.execute(
+      f.ctx.db,
+    );
+    return rows.map(({ grain }) => grain);
+  };
+  f.advance(31 * DAY_MS);
+  assert.equal(await pruneSpending(f.ctx), 0);
+  f.advance(10 * DAY_MS);
+  assert.equal(await pruneSpending(f.ctx), 2);
+  assert.deepEqual(await grains(), ["day"]);
+  await assert.rejects(sql`delete from spend_bucket`.execute(f.ctx.db), { code: "42501" });
 });
 
 async function perform({ f, users, gpu, tokens }: World, one: Step): Promise<void> {
@@ -124,6 +148,11 @@ async function serve(f: Fixture, userId: string, price: GpuPrice, ms: number): P
 }
 
 async function check(f: Fixture, userId: string): Promise<void> {
+  await agreesWithLedger(f, userId, sum(await checkShown(f, userId)).chargeNanos);
+}
+
+/** What is shown, counted from the receipts once more; returns those. */
+async function checkShown(f: Fixture, userId: string): Promise<readonly Receipt[]> {
   const receipts = await allReceipts(f, userId);
   const now = f.now().getTime();
   const since = (days: number) => {
@@ -142,7 +171,7 @@ async function check(f: Fixture, userId: string): Promise<void> {
       return { startsAt: new Date(start), ...sum(within) };
     }),
   );
-  await agreesWithLedger(f, userId, sum(receipts).chargeNanos);
+  return receipts;
 }
 
 /** What models used, in all, by model, and by day and model, is counted from the receipts once more. */

@@ -83,3 +83,11 @@ export async function selectDays(
     group by 1 order by 1`.execute(ctx.db);
   return rows;
 }
+
+/** Deletes minutes and hours from before a moment, by the one routine that may; returns how many. */
+export async function deleteFineBuckets(ctx: DbCtx, before: Date, limit: number): Promise<number> {
+  const { rows } = await sql<{ gone: bigint }>`select spend_prune(${before}, ${limit}) as gone`.execute(
+    ctx.db,
+  );
+  return Number(rows[0]?.gone ?? 0);
+}

@@ -17,7 +17,7 @@ import {
   type GatewayUsage,
   type PublishedOffer,
 } from "../../src/gateway/index.ts";
-import { createRateLimit } from "../../src/rate-limit/index.ts";
+import { createRateLimit } from "../../src/rate-limit/rate-limit.ts";
 import { SHARED_PREFIX } from "./scenarios.ts";
 
 const OWNER = "6f1b2c9e-0c56-4d0e-9a3f-1f0a51f3b001";

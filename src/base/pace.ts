@@ -15,9 +15,21 @@ export function paceHeaders(
   { policy, remaining, resetMs }: PaceVerdict,
 ): Record<string, string> {
   return {
-    "ratelimit-policy": `"${kind}";q=${policy.requestsMax};w=${Math.round(policy.windowMs / 1_000)}`,
+    "ratelimit-policy": policyOf(kind, policy),
     ratelimit: `"${kind}";r=${remaining};t=${Math.ceil(resetMs / 1_000)}`,
   };
+}
+
+const policies = new WeakMap<PaceVerdict["policy"], string>();
+
+/** Said with every answer, so it is written once. A policy is of one kind. */
+function policyOf(kind: string, policy: PaceVerdict["policy"]): string {
+  let text = policies.get(policy);
+  if (text === undefined) {
+    text = `"${kind}";q=${policy.requestsMax};w=${Math.round(policy.windowMs / 1_000)}`;
+    policies.set(policy, text);
+  }
+  return text;
 }
 
 /** When it may be tried again; a second at the least. */

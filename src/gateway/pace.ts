@@ -1,22 +1,33 @@
 /** How often an address and a key may ask, over all gateways. */
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import proxyAddr from "@fastify/proxy-addr";
 import { addressId, type PaceVerdict, paceHeaders, paceWaitMs } from "../base/pace.ts";
 import { refused } from "./openai-error.ts";
 import type { GatewayDeps } from "./ports.ts";
 
+/** Who is counted: see addressId. */
 export type CallerAddress = (request: IncomingMessage) => string;
 
 /** Who calls: the peer, or where it is one of the proxies, whom that names. */
 export function callerAddress(trustedProxies: readonly string[]): CallerAddress {
-  if (trustedProxies.length === 0) return (request) => request.socket.remoteAddress ?? "";
+  const peers = new WeakMap<Socket, string>();
+  const peerOf = ({ socket }: IncomingMessage): string => {
+    let id = peers.get(socket);
+    if (id === undefined) {
+      id = addressId(socket.remoteAddress ?? "");
+      peers.set(socket, id);
+    }
+    return id;
+  };
+  if (trustedProxies.length === 0) return peerOf;
   const isTrusted = proxyAddr.compile([...trustedProxies]);
-  return (request) => proxyAddr(request, isTrusted);
+  return (request) => addressId(proxyAddr(request, isTrusted));
 }
 
 /** Counts a request of an address. Throws RATE_LIMITED. */
 export function paceAddress(deps: GatewayDeps, address: string): void {
-  const verdict = deps.pace?.("address", addressId(address));
+  const verdict = deps.pace?.("address", address);
   if (verdict && !verdict.allowed) throw tooFast("address", verdict);
 }
 

@@ -7,6 +7,7 @@ import { testDatabase } from "../../test/support/postgres.ts";
 import { silentLog } from "../base/log.ts";
 import type { DbCtx } from "../db/db.ts";
 import { createRateLimit, type RateLimit } from "./index.ts";
+import { countStore } from "./store.ts";
 
 const MINUTE_MS = 60_000;
 const POLICIES = { token: { requestsMax: 10, windowMs: MINUTE_MS }, address: undefined };
@@ -27,12 +28,12 @@ test("the limit holds over all processes, up to what they had not told each othe
   const [one, other] = [createRateLimit(ctx.clock, POLICIES), createRateLimit(ctx.clock, POLICIES)];
   assert.equal(takeMany(one, "a", 4), 4);
   assert.equal(takeMany(other, "a", 4), 4);
-  await one.exchange(ctx);
-  await other.exchange(ctx);
+  await one.exchange(countStore(ctx));
+  await other.exchange(countStore(ctx));
   assert.equal(takeMany(other, "a", 10), 2, "it knows of eight");
-  await other.exchange(ctx);
+  await other.exchange(countStore(ctx));
   assert.equal(takeMany(one, "a", 1), 1, "it has not heard of more than its own four");
-  await one.exchange(ctx);
+  await one.exchange(countStore(ctx));
   assert.equal(takeMany(one, "a", 10), 0);
 });
 
@@ -57,13 +58,13 @@ test("without the database each process goes on counting, and what it counted ar
       },
     }),
   });
-  await assert.rejects(limit.exchange(away));
+  await assert.rejects(limit.exchange(countStore(away)));
   assert.equal(takeMany(limit, "a", 7), 3, "its own count still bounds");
   Object.assign(away, { db });
-  await limit.exchange(ctx);
+  await limit.exchange(countStore(ctx));
   const other = createRateLimit(ctx.clock, POLICIES);
   takeMany(other, "a", 1);
-  await other.exchange(ctx);
+  await other.exchange(countStore(ctx));
   assert.equal(takeMany(other, "a", 10), 0, "all eleven are known");
 });
 
@@ -72,13 +73,13 @@ test("the table keeps no address and no token id, and forgets old windows", asyn
   const limit = createRateLimit(ctx.clock, { token: POLICIES.token, address: POLICIES.token });
   limit.take("token", "canary-token-id");
   limit.take("address", "203.0.113.77");
-  await limit.exchange(ctx);
+  await limit.exchange(countStore(ctx));
   const rows = await sql<{ text: string }>`select rate_window::text as text from rate_window`.execute(ctx.db);
   assert.equal(rows.rows.length, 2);
   assert.doesNotMatch(JSON.stringify(rows.rows), /canary|203\.0\.113/);
   assert.doesNotMatch(JSON.stringify(rows.rows), new RegExp(Buffer.from("canary-token-id").toString("hex")));
   clock.advance(3 * MINUTE_MS);
-  await limit.exchange(ctx);
+  await limit.exchange(countStore(ctx));
   const left = await sql<{ n: string }>`select count(*) as n from rate_window`.execute(ctx.db);
   assert.equal(Number(left.rows[0]?.n), 0);
 });

@@ -5,18 +5,25 @@
  */
 import { hash } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
-import type { DbCtx } from "../db/db.ts";
 import { Counter, type RatePolicy, type RateVerdict } from "./counter.ts";
-import { addCounts, deleteWindowsBefore, type WindowCount } from "./store.ts";
+import type { CountStore, WindowCount } from "./store.ts";
 
 export interface RateLimit<Kind extends string = string> {
   /** Counts one request; undefined when this kind of caller has no limit. */
   take(kind: Kind, id: string): RateVerdict | undefined;
   /** Adds what was counted and learns what others counted. Throws what the database throws; the counts stay, and go with the next exchange. */
-  exchange(ctx: DbCtx): Promise<void>;
+  exchange(store: CountStore): Promise<void>;
 }
 
-/** Callers that are remembered; beyond, the one that was forgotten longest ago starts afresh: memory has an end, too. */
+interface Caller {
+  /** Kind and id; its hash is what the table knows. */
+  readonly name: string;
+  readonly counter: Counter;
+  /** Counted since the last exchange. */
+  isTouched: boolean;
+}
+
+/** Callers of a kind that are remembered; beyond, the one that was forgotten longest ago starts afresh: memory has an end, too. */
 const CALLERS_MAX = 100_000;
 /** Rows of one statement; the rest goes with the next. */
 const ROWS_MAX = 1_000;
@@ -26,10 +33,10 @@ export function createRateLimit<Kind extends string>(
   clock: Clock,
   policies: Readonly<Record<Kind, RatePolicy | undefined>>,
 ): RateLimit<Kind> {
-  const counters = new Map<string, Counter>();
-  const touched = new Set<string>();
+  const callers = new Map<Kind, Map<string, Caller>>();
+  let touched: Caller[] = [];
   /** Callers whose counts are on their way to the table, by what they are called there. */
-  const hashed = new Map<string, string>();
+  const hashed = new Map<string, Caller>();
   let pending: WindowCount[] = [];
   const longestMs = Math.max(
     ...Object.values<RatePolicy | undefined>(policies).map((policy) => policy?.windowMs ?? 0),
@@ -39,42 +46,46 @@ export function createRateLimit<Kind extends string>(
       const policy = policies[kind];
       if (!policy) return undefined;
       const now = clock.now().getTime();
-      const key = `${kind}\0${id}`;
-      let counter = counters.get(key);
-      if (!counter) {
-        if (counters.size >= CALLERS_MAX) forgetOldest(counters);
-        counter = new Counter(policy, now);
-        counters.set(key, counter);
+      let known = callers.get(kind);
+      if (!known) {
+        known = new Map();
+        callers.set(kind, known);
       }
-      touched.add(key);
-      return counter.take(now);
+      let caller = known.get(id);
+      if (!caller) {
+        if (known.size >= CALLERS_MAX) forgetOldest(known);
+        caller = { name: `${kind}\0${id}`, counter: new Counter(policy, now), isTouched: false };
+        known.set(id, caller);
+      }
+      if (!caller.isTouched) {
+        caller.isTouched = true;
+        touched.push(caller);
+      }
+      return caller.counter.take(now);
     },
-    async exchange(ctx) {
-      for (const key of touched) {
-        const callerHash = hash("sha256", key, "buffer");
-        hashed.set(callerHash.toString("hex"), key);
-        for (const { startsAt, requests } of counters.get(key)?.handOver() ?? []) {
-          pending.push({
-            callerHash,
-            startsAt: new Date(startsAt),
-            requests: BigInt(requests),
-          });
+    async exchange(store) {
+      for (const caller of touched) {
+        const callerHash = hash("sha256", caller.name, "buffer");
+        hashed.set(callerHash.toString("hex"), caller);
+        caller.isTouched = false;
+        for (const { startsAt, requests } of caller.counter.handOver()) {
+          pending.push({ callerHash, startsAt: new Date(startsAt), requests: BigInt(requests) });
         }
       }
-      touched.clear();
+      touched = [];
       while (pending.length > 0) {
         const batch = pending.slice(0, ROWS_MAX);
-        const sums = await addCounts(ctx, merged(batch));
+        const sums = await store.add(merged(batch));
         pending = pending.slice(batch.length);
         for (const { callerHash, startsAt, requests } of sums)
-          counters
-            .get(hashed.get(callerHash.toString("hex")) ?? "")
-            ?.learn(startsAt.getTime(), Number(requests));
+          hashed.get(callerHash.toString("hex"))?.counter.learn(startsAt.getTime(), Number(requests));
       }
       hashed.clear();
       const now = clock.now().getTime();
-      await deleteWindowsBefore(ctx, new Date(now - 2 * longestMs));
-      for (const [key, counter] of counters) if (counter.isIdle(now)) counters.delete(key);
+      await store.deleteBefore(new Date(now - 2 * longestMs));
+      for (const known of callers.values()) {
+        for (const [id, { counter }] of known) if (counter.isIdle(now)) known.delete(id);
+      }
     },
   };
 }
@@ -92,7 +103,7 @@ function merged(counts: readonly WindowCount[]): readonly WindowCount[] {
   });
 }
 
-function forgetOldest(counters: Map<string, Counter>): void {
-  const oldest = counters.keys().next();
-  if (!oldest.done) counters.delete(oldest.value);
+function forgetOldest(known: Map<string, Caller>): void {
+  const oldest = known.keys().next();
+  if (!oldest.done) known.delete(oldest.value);
 }

@@ -19,7 +19,7 @@ export interface WindowCount {
 }
 
 /** Adds counts, and returns the sums over all processes. Rows are touched in one order, so that two processes never wait for each other in a circle. */
-export async function addCounts(ctx: DbCtx, counts: readonly WindowCount[]): Promise<readonly WindowCount[]> {
+async function addCounts(ctx: DbCtx, counts: readonly WindowCount[]): Promise<readonly WindowCount[]> {
   if (counts.length === 0) return [];
   const sorted = counts.toSorted(
     (a, b) => Buffer.compare(a.callerHash, b.callerHash) || a.startsAt.getTime() - b.startsAt.getTime(),
@@ -47,6 +47,21 @@ export async function addCounts(ctx: DbCtx, counts: readonly WindowCount[]): Pro
   }));
 }
 
-export async function deleteWindowsBefore(ctx: DbCtx, before: Date): Promise<void> {
+async function deleteWindowsBefore(ctx: DbCtx, before: Date): Promise<void> {
   await tables(ctx.db).deleteFrom("rate_window").where("starts_at", "<", before).execute();
+}
+
+/** Where counts are exchanged. */
+export interface CountStore {
+  /** Adds counts and returns what all processes counted in those windows by then. */
+  add(counts: readonly WindowCount[]): Promise<readonly WindowCount[]>;
+  deleteBefore(moment: Date): Promise<void>;
+}
+
+/** The table, asked anew at each call. */
+export function countStore(ctx: DbCtx): CountStore {
+  return {
+    add: (counts) => addCounts(ctx, counts),
+    deleteBefore: async (moment) => void (await deleteWindowsBefore(ctx, moment)),
+  };
 }

@@ -4,10 +4,15 @@ import { type Client, FairQueue } from "./fair-queue.ts";
 import { refused } from "./openai-error.ts";
 import type { GatewayDeps } from "./ports.ts";
 
+/** Kept between requests: an entry that came and went with each would be made anew with each. */
+interface KeyUse {
+  /** Requests under way. */
+  active: number;
+}
+
 export class Admission {
   readonly #deps: GatewayDeps;
-  /** Requests under way, by key. */
-  readonly #active = new Map<string, number>();
+  readonly #keys = new Map<string, KeyUse>();
   readonly #queues = new Map<string, FairQueue>();
 
   constructor(deps: GatewayDeps) {
@@ -37,15 +42,21 @@ export class Admission {
     }
   }
 
+  /** Forgets keys that nobody uses. */
+  tidy(): void {
+    for (const [key, use] of this.#keys) if (use.active === 0) this.#keys.delete(key);
+  }
+
   #countKey(limitKey: string): () => void {
-    const active = this.#active.get(limitKey) ?? 0;
-    if (active >= this.#deps.limits.keyConcurrencyMax) throw tooMany();
-    this.#active.set(limitKey, active + 1);
-    return () => {
-      const left = (this.#active.get(limitKey) ?? 1) - 1;
-      if (left > 0) this.#active.set(limitKey, left);
-      else this.#active.delete(limitKey);
-    };
+    let use = this.#keys.get(limitKey);
+    if (!use) {
+      use = { active: 0 };
+      this.#keys.set(limitKey, use);
+    }
+    if (use.active >= this.#deps.limits.keyConcurrencyMax) throw tooMany();
+    const counted = use;
+    counted.active++;
+    return () => void counted.active--;
   }
 
   #queue(name: string, max: number): FairQueue {

@@ -106,6 +106,7 @@ async function tick(parts: Parts, stopped: AbortSignal): Promise<void> {
     for (const relay of parts.relays.list()) relay.tick(now);
     if (turn % TICKS_PER_TIDY !== 0) continue;
     parts.replicas.tidy();
+    parts.admission.tidy();
     // Not waited for: a ledger that does not answer must not stop the deadlines of requests.
     tidying ??= parts.purse.tidy().finally(() => {
       tidying = undefined;

@@ -61,7 +61,8 @@ function nested(message: DescMessage, name: string, value: Pick, depth: number):
     : columnsOf(message, `${name}.`, value, depth + 1);
 }
 
-function member(json: JsonValue | undefined, name: string): JsonValue | undefined {
+/** A member of a JSON object; undefined of anything else. */
+export function member(json: JsonValue | undefined, name: string): JsonValue | undefined {
   return typeof json === "object" && json !== null && !Array.isArray(json) ? json[name] : undefined;
 }
 

@@ -8,7 +8,7 @@ import {
   type Message,
 } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
-import { csvOf, listOf } from "../base/csv.ts";
+import { csvOf, listOf, member } from "../base/csv.ts";
 import { PAGE_SIZE_MAX } from "../base/page.ts";
 import { invalidArgument } from "../base/status.ts";
 import { writeJson } from "./write-json.ts";
@@ -77,8 +77,4 @@ function pieceOf(output: DescMessage, json: JsonValue, header: boolean): string 
   const list = listOf(output);
   const rows = list && member(json, list.field.jsonName);
   return list ? csvOf(list.item, Array.isArray(rows) ? rows : [], header) : "";
-}
-
-function member(json: JsonValue, name: string): JsonValue | undefined {
-  return typeof json === "object" && json !== null && !Array.isArray(json) ? json[name] : undefined;
 }

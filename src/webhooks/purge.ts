@@ -1,20 +1,12 @@
 import type { DbCtx } from "../db/db.ts";
+import { type Batches, deleteInBatches } from "../db/delete-in-batches.ts";
 import { KEPT_MS } from "./model.ts";
 import { deleteEventsBefore } from "./store/events.ts";
 
-/** Events of one delete: short transactions, whatever piled up. */
-const BATCH_ROWS = 1_000;
-/** Batches of one purge; what is left waits for the next one. */
-const BATCHES_MAX = 100;
+const BATCHES: Batches = { rows: 1_000, batchesMax: 100 };
 
 /** Forgets events older than they are kept, with their deliveries; returns how many. A periodic job calls it. */
-export async function purgeWebhooks(ctx: DbCtx): Promise<number> {
+export function purgeWebhooks(ctx: DbCtx): Promise<number> {
   const before = new Date(ctx.clock.now().getTime() - KEPT_MS);
-  let total = 0;
-  for (let batch = 0; batch < BATCHES_MAX; batch++) {
-    const deleted = await deleteEventsBefore(ctx, before, BATCH_ROWS);
-    total += deleted;
-    if (deleted < BATCH_ROWS) break;
-  }
-  return total;
+  return deleteInBatches(BATCHES, (limit) => deleteEventsBefore(ctx, before, limit));
 }

@@ -2,28 +2,25 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import { createAuditNotes, purgeAudit, runAuditNotes } from "../audit/index.ts";
+import { createAuditNotes, runAuditNotes } from "../audit/index.ts";
 import { createGuardedClient } from "../base/guarded-client.ts";
 import { NANOS_PER_UNIT } from "../base/money.ts";
 import type { Steps } from "../base/steps.ts";
 import * as billing from "../billing/index.ts";
 import { createGateway, GATEWAY_LIMITS, type Gateway } from "../gateway/index.ts";
-import { createIdempotency, purgeIdempotency } from "../idempotency/index.ts";
-import { purgeLogins, type Terms } from "../identity/index.ts";
-import { type PeriodicJob, runPeriodicJobs } from "../jobs/index.ts";
+import { createIdempotency } from "../idempotency/index.ts";
+import type { Terms } from "../identity/index.ts";
+import { runPeriodicJobs } from "../jobs/index.ts";
 import {
   httpCompletionProbe,
   installationId,
   LIMITS,
   type ModelsDeps,
   runReconciler,
-  sweep,
 } from "../models/index.ts";
-import { pruneServed } from "../observability/index.ts";
-import { purgeLoginState } from "../openid-provider/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
-import { purgeWebhooks, runDeliveries, SEND_MS, type WebhooksDeps } from "../webhooks/index.ts";
+import { runDeliveries, SEND_MS, type WebhooksDeps } from "../webhooks/index.ts";
 import { apiRoutes } from "./api-routes.ts";
 import { type Changes, hearChanges } from "./changes.ts";
 import type { Config } from "./config.ts";
@@ -35,10 +32,11 @@ import { stepsFrom } from "./kill-steps.ts";
 import { loginOf, METADATA_PATH } from "./login.ts";
 import { type Machines, machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
-import { billingNews, modelNews } from "./news.ts";
+import { modelNews } from "./news.ts";
 import { OPENAPI } from "./paths.ts";
 import { addPaymentMetrics } from "./payment-metrics.ts";
 import { paymentsOf } from "./payments-of.ts";
+import { periodicJobs } from "./periodic-jobs.ts";
 import type { RoleName } from "./roles.ts";
 import { addStripeWebhook } from "./stripe-webhook.ts";
 import { VERSION } from "./version.ts";
@@ -57,11 +55,6 @@ export interface ServeOptions {
 /** How long stopping waits for answers that are under way. */
 const CLOSE_DRAIN_MS = 20_000;
 const MINUTE_MS = 60_000;
-const DAY_MS = 24 * 60 * MINUTE_MS;
-/** Each night looks back a week: late refunds and disputes are listed by the day on which they began. */
-const RECONCILED_DAYS = 7;
-/** How late a payment or a low balance is told. */
-const NEWS_MS = 2_000;
 
 /** Starts the roles; when one can't start, those that did are stopped again. */
 export async function serve(
@@ -238,98 +231,6 @@ function startWorker(
     stop.abort();
     await Promise.all(loops);
   };
-}
-
-function periodicJobs(config: Config, models: ModelsDeps, payments: Payments): readonly PeriodicJob[] {
-  const resumePayments: PeriodicJob[] =
-    payments === undefined
-      ? []
-      : [
-          {
-            name: "resume-payments",
-            everyMs: MINUTE_MS,
-            run: async (ctx) => void (await billing.resumePayments(ctx, payments, { now: ctx.clock.now() })),
-          },
-          {
-            name: "resume-refunds",
-            everyMs: MINUTE_MS,
-            run: async (ctx) => void (await billing.resumeRefunds(ctx, payments, { now: ctx.clock.now() })),
-          },
-          {
-            name: "auto-top-up",
-            everyMs: MINUTE_MS,
-            run: async (ctx) => void (await billing.runAutoTopUps(ctx, payments, { now: ctx.clock.now() })),
-          },
-          {
-            name: "reconcile-payments",
-            everyMs: DAY_MS,
-            run: async (ctx) =>
-              void (await billing.reconcile(ctx, payments, { now: ctx.clock.now(), days: RECONCILED_DAYS })),
-          },
-          {
-            name: "poll-payment-events",
-            everyMs: MINUTE_MS,
-            run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),
-          },
-        ];
-  const keepDays = config.SLIPWAY_AUDIT_RETENTION_DAYS;
-  const purgeOldAudit: PeriodicJob[] =
-    keepDays === 0
-      ? []
-      : [
-          {
-            name: "purge-audit",
-            everyMs: 60 * MINUTE_MS,
-            run: async (ctx) => void (await purgeAudit(ctx, { keepDays })),
-          },
-        ];
-  return [
-    ...resumePayments,
-    ...purgeOldAudit,
-    {
-      name: "settle-slices",
-      everyMs: MINUTE_MS,
-      run: async (ctx) => void (await billing.settleSlices(ctx, { now: ctx.clock.now() })),
-    },
-    {
-      name: "sweep-machines",
-      everyMs: 5 * MINUTE_MS,
-      run: async (ctx) => void (await sweep(ctx, models, { now: ctx.clock.now() })),
-    },
-    {
-      name: "purge-idempotency",
-      everyMs: 60 * MINUTE_MS,
-      run: async (ctx) => void (await purgeIdempotency(ctx)),
-    },
-    {
-      name: "prune-spending",
-      everyMs: 60 * MINUTE_MS,
-      run: async (ctx) => void (await billing.pruneSpending(ctx)),
-    },
-    {
-      name: "prune-metrics",
-      everyMs: 60 * MINUTE_MS,
-      run: async (ctx) => void (await pruneServed(ctx)),
-    },
-    {
-      name: "tell-billing-news",
-      everyMs: NEWS_MS,
-      run: async (ctx) => void (await billing.tellNews(ctx, billingNews)),
-    },
-    {
-      name: "purge-webhooks",
-      everyMs: 60 * MINUTE_MS,
-      run: async (ctx) => void (await purgeWebhooks(ctx)),
-    },
-    {
-      name: "purge-logins",
-      everyMs: 10 * MINUTE_MS,
-      run: async (ctx) => {
-        await purgeLoginState(ctx);
-        await purgeLogins(ctx);
-      },
-    },
-  ];
 }
 
 async function modelsDeps(

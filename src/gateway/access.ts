@@ -1,7 +1,8 @@
 /** Who may call what: the model is resolved first, then the key is compared within it. */
 import { hash, timingSafeEqual } from "node:crypto";
+import { keyOpens } from "../base/key-scopes.ts";
 import type { StatusError } from "../base/status.ts";
-import { type InferenceKey, keyOpens } from "../identity/index.ts";
+import type { InferenceKey } from "../identity/index.ts";
 import { after } from "./after.ts";
 import type { Directory } from "./directory.ts";
 import { refused } from "./openai-error.ts";

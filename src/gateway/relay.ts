@@ -22,7 +22,7 @@ export interface Ending {
   readonly outcome: "ok" | "client_gone" | "upstream_error" | "rejected";
   /** The engine's own numbers; undefined when it told none. */
   readonly usage: Usage | undefined;
-  /** Events that were read, for the estimate where the engine told nothing. */
+  /** Events that were read, for the estimate where the engine told no usage; 0 where it did. */
   readonly events: number;
   /** An engine may have seen the request. */
   readonly reached: boolean;
@@ -192,10 +192,11 @@ export class Relay implements Exchange, Written {
     const ttftMs = this.#firstByteAt === undefined ? null : Math.round(this.#firstByteAt - this.#startedAt);
     // Of an answer that broke off before anything went out nobody has had a word, so nothing is counted.
     const passage = this.#failure && !this.#outlet.begun ? undefined : this.#passage;
+    const usage = passage?.usage();
     this.#owner.ended(this, {
       outcome,
-      usage: passage?.usage(),
-      events: passage?.events ?? 0,
+      usage,
+      events: usage === undefined ? (passage?.events ?? 0) : 0,
       reached: this.#reached,
       ttftMs,
     });

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  keyOpens,
   keyScopeViolations,
   ownerOf,
   requireAppointment,
@@ -91,14 +90,4 @@ test("unknown scopes are told one by one", () => {
   assert.equal(tokenScopeViolations(["root", "models:*"]).length, 2);
   assert.deepEqual(keyScopeViolations(["inference", "catalog", `model:${ME}`]), []);
   assert.equal(keyScopeViolations(["model:", "model:all", "chat"]).length, 3);
-});
-
-test("a key opens what its scopes name, and all inference where they name nothing", () => {
-  assert.ok(keyOpens([], "catalog"));
-  assert.ok(keyOpens(["inference"], { modelId: ME }));
-  assert.ok(keyOpens(["catalog"], "catalog"));
-  assert.ok(keyOpens([`model:${ME}`], { modelId: ME }));
-  assert.ok(!keyOpens([`model:${ME}`], { modelId: OTHER }));
-  assert.ok(!keyOpens([`model:${ME}`], "catalog"));
-  assert.ok(!keyOpens(["catalog"], { modelId: ME }));
 });

@@ -1,6 +1,6 @@
 /** Every decision on who may do what, in one place: facts in, an answer or a StatusError out. */
 import type { BaseCtx } from "../base/ctx.ts";
-import { isUuid } from "../base/id.ts";
+import { isKeyScope } from "../base/key-scopes.ts";
 import { type FieldViolation, StatusError } from "../base/status.ts";
 import { type Principal, ROLES, type Role, type User } from "./model.ts";
 
@@ -106,12 +106,6 @@ export function keyScopeViolations(scopes: readonly string[]): readonly FieldVio
     }));
 }
 
-/** Whether an inference key's scopes open a model of its user, or the catalogue. */
-export function keyOpens(scopes: readonly string[], target: { modelId: string } | "catalog"): boolean {
-  if (scopes.length === 0 || scopes.includes("inference")) return true;
-  return scopes.includes(target === "catalog" ? "catalog" : `model:${target.modelId}`);
-}
-
 /** The answer to everything that the caller may not do or may not know of. */
 export function notAllowed(why: string): StatusError {
   return new StatusError({ code: "PERMISSION_DENIED", reason: "NOT_ALLOWED", message: why });
@@ -124,9 +118,4 @@ function scopeAllows(scopes: readonly string[], needed: TokenScope): boolean {
 
 function isTokenScope(scope: string): scope is TokenScope {
   return TOKEN_SCOPES.some((known) => known === scope);
-}
-
-function isKeyScope(scope: string): boolean {
-  if (scope === "inference" || scope === "catalog") return true;
-  return scope.startsWith("model:") && isUuid(scope.slice("model:".length));
 }

@@ -1,7 +1,6 @@
 export { acceptTos } from "./accept-tos.ts";
 export {
   atLeast,
-  keyOpens,
   mayReach,
   notAllowed,
   ownerOf,

@@ -21,8 +21,9 @@ export function countEvents(piece: Buffer): number {
 
 /** True for the end marker as a line of its own: in a model's words the line end before it would be escaped. */
 export function hasDone(piece: Buffer): boolean {
-  const at = piece.indexOf(DONE);
-  return at === 0 || (at > 0 && (piece[at - 1] === LF || hasDone(piece.subarray(at + 1))));
+  // From the end, where it stands when it is there.
+  const at = piece.lastIndexOf(DONE);
+  return at === 0 || (at > 0 && (piece[at - 1] === LF || hasDone(piece.subarray(0, at))));
 }
 
 /** The last bytes of a stream, kept as the pieces that they came in. */

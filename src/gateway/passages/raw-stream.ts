@@ -6,11 +6,12 @@ import { countEvents, hasDone, Tail } from "./events.ts";
 import type { Passage } from "./passage.ts";
 
 export class RawStreamPassage implements Passage {
-  events = 0;
   readonly #outlet: Outlet;
   readonly #head: AnswerHead;
   readonly #atBoundary: () => boolean;
   readonly #tail = new Tail();
+  /** Events that went out. */
+  #passed = 0;
   #held: Buffer[] | undefined;
 
   /** `atBoundary` tells whether the replica is between two chunks. */
@@ -20,13 +21,17 @@ export class RawStreamPassage implements Passage {
     this.#atBoundary = atBoundary;
   }
 
+  /** Those held back are counted when somebody asks: most answers tell their usage, and nobody does. */
+  get events(): number {
+    return (this.#held ?? []).reduce((sum, piece) => sum + eventsIn(piece), this.#passed);
+  }
+
   take(piece: Buffer, last: boolean): void {
     this.#tail.push(piece);
-    const done = hasDone(piece);
-    this.events += countEvents(piece) - (done ? 1 : 0);
     if (this.#held) this.#held.push(piece);
-    else if (last || done) this.#held = [piece];
+    else if (last || hasDone(piece)) this.#held = [piece];
     else {
+      this.#passed += countEvents(piece);
       this.#outlet.streamHead(this.#head, true);
       this.#outlet.write(piece);
     }
@@ -47,4 +52,9 @@ export class RawStreamPassage implements Passage {
     if (this.#held === undefined && this.#atBoundary()) this.#outlet.endRaw(event);
     else this.#outlet.destroy();
   }
+}
+
+/** The end marker is none. */
+function eventsIn(piece: Buffer): number {
+  return countEvents(piece) - (hasDone(piece) ? 1 : 0);
 }

@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { kubernetesMissing } from "../support/kubernetes/binaries.ts";
 import { TENSORMESH_PROVIDER } from "./tensormesh-provider.ts";
 
 interface Proof {
@@ -64,6 +65,12 @@ const PROOFS: readonly Proof[] = [
     minutesMax: 2,
     files: ["test/acceptance/docs-page.test.ts"],
     missing: browserMissing,
+  },
+  {
+    name: "a real Kubernetes control plane",
+    minutesMax: 10,
+    files: ["test/acceptance/kubernetes/cluster.test.ts"],
+    missing: kubernetesMissing,
   },
   {
     name: "histories of the whole control plane",

@@ -1,5 +1,6 @@
 /** How a caller stands within a rate limit, and the RateLimit headers that tell it, as the IETF's httpapi draft has them. */
 import { isIPv6 } from "node:net";
+import { StatusError } from "./status.ts";
 
 export interface PaceVerdict {
   readonly allowed: boolean;
@@ -32,8 +33,22 @@ function policyOf(kind: string, policy: PaceVerdict["policy"]): string {
   return text;
 }
 
+/** What a caller over its limit is told, on every surface. `advice`: how it gets by with fewer calls there. */
+export function rateLimited(kind: string, verdict: PaceVerdict, advice = ""): StatusError {
+  const { requestsMax, windowMs } = verdict.policy;
+  const windowSeconds = String(windowMs / 1_000);
+  const rule = `This ${kind} may ask ${requestsMax} times in ${windowSeconds} seconds. Wait as Retry-After says`;
+  return new StatusError({
+    code: "RESOURCE_EXHAUSTED",
+    reason: "RATE_LIMITED",
+    message: advice === "" ? `${rule}.` : `${rule}, and ${advice}`,
+    metadata: { limitedBy: kind, requestsMax: String(requestsMax), windowSeconds },
+    retryAfterMs: waitMs(verdict),
+  });
+}
+
 /** When it may be tried again; a second at the least. */
-export function paceWaitMs({ resetMs }: PaceVerdict): number {
+function waitMs({ resetMs }: PaceVerdict): number {
   return Math.max(1_000, Math.ceil(resetMs));
 }
 

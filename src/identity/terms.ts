@@ -1,4 +1,4 @@
-/** The terms of use that an operator may ask users to accept before they deploy or make keys. */
+/** The terms of use that an operator may ask users to accept before they deploy, change or restart models or make keys. */
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { getUser } from "./find-user.ts";

@@ -166,7 +166,7 @@ export const settings = z.object({
     .max(100)
     .optional()
     .describe(
-      "Version of the terms of use that users accept before they deploy or make keys; unset: nothing is asked.",
+      "Version of the terms of use that users accept before they deploy, change or restart models or make keys; unset: nothing is asked.",
     ),
   SLIPWAY_TERMS_URL: z
     .url({ protocol: /^https?$/ })

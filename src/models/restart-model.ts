@@ -1,6 +1,7 @@
 /** Starting a model that stands still: paused ones are resumed, failed ones retried, after the same checks as a deploy. */
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
+import { requireTerms } from "../identity/index.ts";
 import { holdFirstWindows } from "./deploy-model.ts";
 import type { Model, ModelView, Place } from "./model.ts";
 import { offersOf } from "./offers.ts";
@@ -10,7 +11,7 @@ import { costOf, moneyOf, workloadOf } from "./preflight.ts";
 import type { ModelWithSpec } from "./store/models.ts";
 import { findForWish, type WishInput, wish, wrongState } from "./wish.ts";
 
-/** Throws MODEL_NOT_FOUND, MODEL_STATE unless it is paused or pausing, and what a deploy throws for place, fit and money. */
+/** Throws MODEL_NOT_FOUND, MODEL_STATE unless it is paused or pausing, and what a deploy throws for terms, place, fit and money. */
 export function resumeModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Promise<ModelView> {
   return restart(ctx, deps, input, "Resumed.", (model) => {
     if (model.desired !== "PAUSED")
@@ -18,7 +19,7 @@ export function resumeModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Pro
   });
 }
 
-/** Throws MODEL_NOT_FOUND, MODEL_STATE unless it has failed, and what a deploy throws for place, fit and money. */
+/** Throws MODEL_NOT_FOUND, MODEL_STATE unless it has failed, and what a deploy throws for terms, place, fit and money. */
 export function retryModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Promise<ModelView> {
   return restart(ctx, deps, input, "Tried again.", (model) => {
     if (model.gaveUp === null)
@@ -35,6 +36,7 @@ async function restart(
 ): Promise<ModelView> {
   const before = await findForWish(ctx, input);
   requireState(before.model);
+  await requireTerms(ctx, deps.terms, before.model.userId);
   const chosen = await rejudge(ctx, deps, before);
   return wish(ctx, deps, input, async (tx, found) => {
     requireState(found.model);

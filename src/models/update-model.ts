@@ -3,6 +3,7 @@ import { type FieldViolation, invalidArgument } from "../base/status.ts";
 import type { DbCtx, TxCtx } from "../db/db.ts";
 import type { EnginePlan, SpecValues } from "../engines/engine.ts";
 import { checkSpec } from "../engines/spec.ts";
+import { requireTerms } from "../identity/index.ts";
 import type { Attempt, Model, ModelView } from "./model.ts";
 import { descriptionViolations, replicaViolations } from "./parse-deploy.ts";
 import { tooLarge } from "./place.ts";
@@ -21,7 +22,7 @@ export interface UpdateInput extends WishInput {
 
 /**
  * Changes what is given. A changed spec is a new generation, rolled out replica by replica. Throws MODEL_NOT_FOUND,
- * INVALID_ARGUMENT with SPEC_KEY_UNKNOWN or SPEC_VALUE_INVALID, MODEL_TOO_LARGE, and what money says to more replicas.
+ * TOS_NOT_ACCEPTED, INVALID_ARGUMENT with SPEC_KEY_UNKNOWN or SPEC_VALUE_INVALID, MODEL_TOO_LARGE, and what money says to more replicas.
  */
 export async function updateModel(ctx: DbCtx, deps: ModelsDeps, input: UpdateInput): Promise<ModelView> {
   const violations = [
@@ -32,6 +33,7 @@ export async function updateModel(ctx: DbCtx, deps: ModelsDeps, input: UpdateInp
   ];
   if (violations.length > 0) throw invalidArgument(violations);
   const before = await findForWish(ctx, input);
+  await requireTerms(ctx, deps.terms, before.model.userId);
   changedSpec(deps, before, input.modelSpec);
   await checkMoney(ctx, deps, before, input.replicas);
   return wish(ctx, deps, input, async (tx, found) => {

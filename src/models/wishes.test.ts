@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sql } from "kysely";
 import { modelFixture, NANOS_PER_HOUR } from "../../test/support/models.ts";
+import { acceptTos } from "../identity/index.ts";
 import { deleteModel } from "./delete-model.ts";
 import { getModel } from "./get-model.ts";
 import { pauseModel } from "./pause-model.ts";
@@ -276,4 +277,20 @@ test("more replicas than can be paid for are refused, and nothing changes", asyn
   await assert.rejects(updateModel(f.ctx, f.deps, { ...input, ...none, replicas: 0 }), {
     reason: "INVALID_FIELD",
   });
+});
+
+test("whoever has not accepted the terms in force stops models, and neither starts nor changes one", async (t) => {
+  const f = await modelFixture(t);
+  const input = await running(f);
+  const terms = { version: "2031-01", url: "" };
+  const deps = { ...f.deps, terms };
+  const refusal = { code: "FAILED_PRECONDITION", reason: "TOS_NOT_ACCEPTED" };
+  await assert.rejects(updateModel(f.ctx, deps, { ...input, ...none, description: "new" }), refusal);
+  await pauseModel(f.ctx, deps, input);
+  await f.until(input.modelId, "PAUSED");
+  await assert.rejects(resumeModel(f.ctx, deps, input), refusal);
+  await acceptTos(f.ctx, { userId: f.owner.userId, terms, version: "" });
+  await resumeModel(f.ctx, deps, input);
+  await updateModel(f.ctx, deps, { ...input, ...none, description: "new" });
+  await deleteModel(f.ctx, deps, input);
 });

@@ -81,7 +81,7 @@ test("every modelSpec key of each engine is told", () => {
     [...section(guide, heading).matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]);
   const engines = [
     [llamaCpp, "## llama.cpp (GGUF weights, replicas on CPUs)"],
-    [vllm, "## vLLM (safetensors weights, replicas on GPUs)"],
+    [vllm, "## vLLM (safetensors weights, replicas on GPUs or CPUs)"],
   ] as const;
   for (const [{ specKeys }, heading] of engines) {
     assert.deepEqual(

@@ -160,6 +160,8 @@ export interface EngineCommand {
 export interface EngineSite {
   /** The program to start; how it is called is the engine's matter. */
   readonly executable: string;
+  /** Words to call it by instead, before the flags: `vllm serve`, `python3 -m …`. One that ends in `serve` takes the model as a word. */
+  readonly command?: readonly string[];
   /** The folder with config.json, tokenizer and weights. */
   readonly modelPath: string;
   readonly servedNames: readonly string[];

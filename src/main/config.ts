@@ -217,6 +217,12 @@ export const settings = z.object({
     .min(1)
     .default(65_533)
     .describe("User that local engines run as when started by root; it must own nothing else."),
+  SLIPWAY_VLLM_COMMAND: z
+    .string()
+    .default("vllm serve")
+    .describe(
+      "What starts vLLM on this machine: a program on the PATH or by its full path, and its first words. Where it is not installed, weights in safetensors are refused at deploy.",
+    ),
   SLIPWAY_GPU_WINDOW_SECONDS: seconds(900, 90, 86_400).describe("Length of a prepaid window of GPU time."),
   SLIPWAY_DRAIN_MAX_SECONDS: seconds(30, 1, 3_600).describe(
     "Longest wait for running streams when a replica goes.",

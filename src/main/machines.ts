@@ -2,7 +2,9 @@
 import { join } from "node:path";
 import { createGuardedClient, type GuardedClient } from "../base/guarded-client.ts";
 import type { Steps } from "../base/steps.ts";
+import type { Engine } from "../engines/engine.ts";
 import { llamaCpp, tinyGguf } from "../engines/llama-cpp/index.ts";
+import { failureOf, vllm } from "../engines/vllm/index.ts";
 import { type LocalDriver, localDriver } from "../providers/local/index.ts";
 import { createWeights, type Weights } from "../weights/index.ts";
 import type { Config } from "./config.ts";
@@ -10,7 +12,7 @@ import { programPath } from "./paths.ts";
 
 export interface Machines {
   readonly weights: Weights;
-  readonly engines: readonly (typeof llamaCpp)[];
+  readonly engines: readonly Engine[];
   readonly local: LocalDriver;
   close(): Promise<void>;
 }
@@ -34,17 +36,22 @@ export function machinesOf(config: Config, version: string, steps: Steps): Machi
     uid: config.SLIPWAY_ENGINE_UID,
     gid: config.SLIPWAY_ENGINE_UID,
     cpuMemoryBytes: config.SLIPWAY_REPLICA_MEMORY_GIB * 2 ** 30,
+    programs: { vllm: { engine: vllm, words: wordsOf(config.SLIPWAY_VLLM_COMMAND), failureOf } },
     steps,
   });
   return {
     weights,
-    engines: [llamaCpp],
+    engines: [llamaCpp, vllm],
     local,
     async close() {
       await local.close();
       await client.close();
     },
   };
+}
+
+function wordsOf(command: string): readonly string[] {
+  return command.split(/\s+/).filter((word) => word !== "");
 }
 
 /** The operator chose the hub, so its host is allowed wherever it lies; what it redirects to must be public or listed. */

@@ -132,8 +132,9 @@ function serve(
   hardware: Hardware,
   engines: readonly Engine[],
 ): { engine: Engine; spec: SpecValues; fit: Fit } | StatusError {
-  const engine = engines.find((one) => one.supports(weights, hardware));
-  if (!engine) return unsupported(offer, weights);
+  const able = engines.filter((one) => one.supports(weights, hardware));
+  const engine = able.find((one) => offer.engines === undefined || offer.engines.includes(one.name));
+  if (!engine) return unsupported(offer, weights, able[0]);
   const { switches } = work;
   const checked = checkSpec(engine, { weights, hardware, switches }, work.modelSpec);
   if (!checked.ok) {
@@ -178,9 +179,10 @@ function checkCount(offer: Offer, { wanted }: Workload): StatusError | undefined
   return problem("CAPACITY_SHORT", message, metadata);
 }
 
-function unsupported(offer: Offer, weights: WeightsFacts): StatusError {
+function unsupported(offer: Offer, weights: WeightsFacts, absent: Engine | undefined): StatusError {
   const what = `${weights.architecture === "" ? "these" : weights.architecture} weights in ${weights.format}`;
-  const message = `No engine at ${at(offer)} can serve ${what} on ${kindOf(offer)}.`;
+  const way = absent ? ` ${absent.name} could, and is not installed there.` : "";
+  const message = `No engine at ${at(offer)} can serve ${what} on ${kindOf(offer)}.${way}`;
   return problem("WEIGHTS_UNSUPPORTED", message);
 }
 

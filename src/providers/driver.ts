@@ -88,6 +88,8 @@ export interface RegionOffer {
   readonly cpuMemoryBytes: number;
   readonly cpuCount: number;
   readonly nodeIds: readonly string[];
+  /** Names of the engines that can be started here; absent = any. */
+  readonly engines?: readonly string[];
 }
 
 export interface Driver {

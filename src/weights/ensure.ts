@@ -15,7 +15,7 @@ import {
 } from "./cache.ts";
 import type { WeightsDeps } from "./deps.ts";
 import { downloadBlob } from "./download.ts";
-import { localFiles } from "./local-file.ts";
+import { allowedPath, localWeights } from "./local-file.ts";
 import { builtinBytes } from "./resolve.ts";
 import { parseSource, type Source } from "./source.ts";
 
@@ -116,11 +116,11 @@ async function checkLocalFiles(
   path: string,
   facts: WeightsFacts,
 ): Promise<readonly string[]> {
-  const files = await localFiles(path, deps.allowedDirs);
+  const { files } = await localWeights(path, deps.allowedDirs);
   const same =
     files.length === facts.files.length &&
     files.every((file, index) => file.sizeBytes === facts.files[index]?.sizeBytes);
-  if (same) return files.map((file) => file.name);
+  if (same) return Promise.all(files.map((file) => allowedPath(file.name, deps.allowedDirs)));
   throw new StatusError({
     code: "FAILED_PRECONDITION",
     reason: "WEIGHTS_CHECKSUM",

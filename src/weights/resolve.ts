@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
 import type { WeightsFacts, WeightsFile } from "../engines/engine.ts";
@@ -8,7 +10,7 @@ import type { WeightsDeps } from "./deps.ts";
 import { type ByteSource, type GgufFacts, readGgufFacts } from "./gguf-head.ts";
 import { readRange, readRepository, readSmallFile } from "./hub.ts";
 import { type RepositoryRef, withHubRetries } from "./hub-answers.ts";
-import { localFiles, withLocalBytes } from "./local-file.ts";
+import { localWeights, withLocalBytes } from "./local-file.ts";
 import { type Asker, findManifest, type Manifest, saveManifest } from "./manifest.ts";
 import { modelDetails } from "./model-details.ts";
 import { type PickedFiles, pickFiles } from "./pick-files.ts";
@@ -90,9 +92,24 @@ async function readFacts(
 }
 
 async function resolveFile(deps: WeightsDeps, path: string, source: string): Promise<WeightsFacts> {
-  const files = await localFiles(path, deps.allowedDirs);
-  const told = await withLocalBytes(firstOf(files), readGgufFacts);
-  return { source, revision: "", ...filesOf({ format: "gguf", files }), ...told };
+  const picked = await localWeights(path, deps.allowedDirs);
+  const told =
+    picked.format === "gguf"
+      ? await withLocalBytes(firstOf(picked.files), readGgufFacts)
+      : await readConfigBeside(path, picked);
+  return { source, revision: "", ...filesOf(picked), ...told };
+}
+
+/** As much as a hub's config.json may be. */
+const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
+
+async function readConfigBeside(path: string, picked: PickedFiles) {
+  const file = picked.files.find(({ name }) => basename(name) === "config.json");
+  if (!file || file.sizeBytes > CONFIG_BYTES_MAX) {
+    throw unsupported(`${path} has safetensors weights but no config.json of a usual size.`);
+  }
+  const config = await readFile(file.name, "utf8");
+  return { ...configFacts(config), model: modelDetails(config) };
 }
 
 /** Facts of built-in weights that are kept: seeds are the user's to choose, so there may be any number of them. */

@@ -51,6 +51,6 @@ function malformed(text: string): StatusError {
   return new StatusError({
     code: "INVALID_ARGUMENT",
     reason: "WEIGHTS_NOT_FOUND",
-    message: `"${text.slice(0, 200)}" names no weights. Write org/repo, org/repo@revision, org/repo:file.gguf, file:///path/model.gguf or builtin://tiny.`,
+    message: `"${text.slice(0, 200)}" names no weights. Write org/repo, org/repo@revision, org/repo:file.gguf, file:///path/model.gguf, file:///path/folder or builtin://tiny.`,
   });
 }

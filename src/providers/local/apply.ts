@@ -12,11 +12,15 @@ import {
   isReplicaName,
   makePrivateDir,
   type ReplicaFolder,
+  readJson,
   readText,
   type SpecFile,
+  specFile,
   writeInto,
 } from "./folder.ts";
+import { claimGpus } from "./gpus.ts";
 import { machine } from "./machine.ts";
+import type { LocalDriverOptions } from "./options.ts";
 import { isAlive, parseClaim } from "./process-table.ts";
 import { recordExit, spawnEngine } from "./spawn-engine.ts";
 import { type DriverState, startJob } from "./state.ts";
@@ -56,6 +60,7 @@ async function record(ctx: BaseCtx, home: string, folder: ReplicaFolder, spec: R
     region: spec.region,
     servedName: spec.servedName,
     source: spec.weights.source,
+    engine: spec.plan.engine,
     memoryBytes: spec.plan.memoryBytes,
     weightsBytes: spec.weights.sizeBytes,
     createdAt: ctx.clock.now().toISOString(),
@@ -85,7 +90,8 @@ async function bringUp(
     );
     await inStartQueue(ctx, state, async () => {
       if (await isSettled(folder)) return;
-      const child = await spawnEngine(state.options, folder, spec, paths);
+      const gpus = await claimGpus(ctx, state.options, spec);
+      const child = await spawnEngine(state.options, folder, spec, paths, gpus);
       (state.options.steps ?? noSteps).reach("local.spawned");
       watch(ctx, state, folder, child);
       await untilClaimed(ctx, folder, () => child.exitCode !== null || child.signalCode !== null);
@@ -164,7 +170,7 @@ async function inStartQueue(
   start: () => Promise<void>,
 ): Promise<void> {
   const turn = state.startQueue.then(async () => {
-    while ((await loadingCount(state.options.home)) >= startsMax(state)) {
+    while ((await loadingCount(state.options)) >= startsMax(state)) {
       await ctx.clock.sleep(SLOT_POLL_MS, ctx.signal);
     }
     ctx.signal.throwIfAborted();
@@ -178,16 +184,21 @@ function startsMax(state: DriverState): number {
   return state.options.startsMax ?? Math.max(1, Math.floor(machine().cpuCount / 2));
 }
 
-async function loadingCount(home: string): Promise<number> {
+async function loadingCount({ home, programs = {} }: LocalDriverOptions): Promise<number> {
   const names = (await readdir(join(home, "replicas"))).filter(isReplicaName);
-  const loading = await Promise.all(names.map((name) => isLoading(folderOf(home, name))));
+  const loading = await Promise.all(names.map((name) => isLoading(folderOf(home, name), programs)));
   return loading.filter(Boolean).length;
 }
 
-async function isLoading(folder: ReplicaFolder): Promise<boolean> {
+async function isLoading(folder: ReplicaFolder, programs: object): Promise<boolean> {
   const claim = parseClaim(await readText(fileIn(folder, "engine.pid")));
   if (claim.kind !== "process") return claim.kind === "starting";
-  if ((await readText(fileIn(folder, "address.json"))) !== "") return false;
+  const engine = (await readJson(folder, "spec.json", specFile))?.engine ?? "";
+  const isProgram = Object.hasOwn(programs, engine);
+  const isUp = isProgram
+    ? await exists(fileIn(folder, "up.json"))
+    : (await readText(fileIn(folder, "address.json"))) !== "";
+  if (isUp) return false;
   return isAlive(claim.identity);
 }
 

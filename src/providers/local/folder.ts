@@ -7,6 +7,7 @@
  *   progress.json  what the download does                   address.json   where it listens, written by the engine
  *   failure.json   why it never started                     engine.log     what it says (engine.old.log: what it said before)
  *   exit.json      how it ended, if a worker saw it         removing.json  until when it may finish its streams
+ *   up.json        a program has answered /health once      run/           files, model and home of a program
  */
 import { chmod, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,6 +26,8 @@ export type FolderFile =
   | "address.json"
   | "engine.log"
   | "engine.old.log"
+  | "up.json"
+  | "run"
   | "weights";
 
 export interface ReplicaFolder {
@@ -111,6 +114,8 @@ export const specFile = z.object({
   region: z.string(),
   servedName: z.string(),
   source: z.string(),
+  /** Absent in folders of before there were several. */
+  engine: z.string().optional(),
   memoryBytes: z.number(),
   weightsBytes: z.number(),
   createdAt: z.iso.datetime(),

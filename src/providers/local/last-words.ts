@@ -30,6 +30,8 @@ export async function lastWords(state: DriverState, folder: ReplicaFolder): Prom
     const words = redact(failed.message ?? failed.msg ?? "The engine failed.", engineKey);
     return { reason, message: words, retryable: isRetryable(reason) };
   }
+  const told = await programFailure(state, folder, lines);
+  if (told) return { ...told, message: redact(told.message, engineKey), retryable: isRetryable(told.reason) };
   if (lines.some(isUnclaimed)) {
     return { reason: "ENGINE_FAILED", message: "The engine ended: no worker asked for it.", retryable: true };
   }
@@ -37,6 +39,12 @@ export async function lastWords(state: DriverState, folder: ReplicaFolder): Prom
   const said = plain === "" ? "" : ` It last said: ${redact(plain, engineKey)}`;
   const message = `${await ending(state, folder)}${await memoryHint(folder, lines)}${said}`;
   return { reason: "ENGINE_FAILED", message, retryable: true };
+}
+
+async function programFailure(state: DriverState, folder: ReplicaFolder, lines: readonly string[]) {
+  const spec = await readJson(folder, "spec.json", specFile);
+  const event = state.options.programs?.[spec?.engine ?? ""]?.failureOf(lines);
+  return event && { reason: event.reason, message: event.message };
 }
 
 const TELLING = /error|assert|fatal|exception|failed|abort|cannot|can't|not found|denied|memory/i;

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import type { BaseCtx } from "../../base/ctx.ts";
 import type { ReplicaFailure, ReplicaName, ReplicaObservation } from "../driver.ts";
-import { boundLog, loadingShare } from "./engine-log.ts";
+import { boundLog, loadingShare, readTail, TAIL_BYTES } from "./engine-log.ts";
 import {
   addressFile,
   exists,
@@ -13,10 +13,13 @@ import {
   readJson,
   readText,
   removingFile,
+  specFile,
+  writeInto,
 } from "./folder.ts";
 import { askHealth } from "./health.ts";
 import { lastWords } from "./last-words.ts";
 import { isAlive, parseClaim } from "./process-table.ts";
+import type { EngineProgram } from "./program.ts";
 import { pushRemoval } from "./remove.ts";
 import { ENGINE_HOST } from "./spawn-engine.ts";
 import type { DriverState } from "./state.ts";
@@ -70,7 +73,7 @@ async function look(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder): Pr
   }
   if (!(await isAlive(claim.identity))) return gone(await lastWords(state, folder));
   await boundLog(folder);
-  return running(ctx, folder);
+  return running(ctx, state, folder);
 }
 
 function gone(failure: ReplicaFailure): Seen {
@@ -88,15 +91,37 @@ async function beforeStart(folder: ReplicaFolder, state: DriverState): Promise<S
   return { phase: "loading", detail, progress: { doneBytes, totalBytes } };
 }
 
-async function running(ctx: BaseCtx, folder: ReplicaFolder): Promise<Seen> {
+async function running(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder): Promise<Seen> {
   const address = await readJson(folder, "address.json", addressFile);
   if (!address) return loading(folder);
   const engineKey = (await readText(fileIn(folder, "engine-key"))) ?? "";
   const health = await askHealth(ctx, { host: ENGINE_HOST, port: address.port, engineKey });
-  if (health === 200) return { phase: "up", address: { host: ENGINE_HOST, port: address.port } };
+  const program = await programOf(state, folder);
+  if (health === 200) {
+    if (program && !(await exists(fileIn(folder, "up.json")))) await writeInto(folder, "up.json", "{}");
+    return { phase: "up", address: { host: ENGINE_HOST, port: address.port } };
+  }
+  // A program listens only when it is ready, at the port that was picked for it.
+  if (program && !(await exists(fileIn(folder, "up.json")))) {
+    return { phase: "loading", detail: await programProgress(program, folder) };
+  }
   const detail =
     health === undefined ? "the engine does not answer /health" : `the engine answers ${health} to /health`;
   return { phase: "unknown", detail };
+}
+
+async function programOf(state: DriverState, folder: ReplicaFolder): Promise<EngineProgram | undefined> {
+  const spec = await readJson(folder, "spec.json", specFile);
+  return state.options.programs?.[spec?.engine ?? ""];
+}
+
+async function programProgress(program: EngineProgram, folder: ReplicaFolder): Promise<string> {
+  const lines = (await readTail(fileIn(folder, "engine.log"), TAIL_BYTES)).split("\n");
+  for (const line of lines.toReversed()) {
+    const event = program.engine.readLog(line);
+    if (event?.kind === "progress") return event.detail;
+  }
+  return "starting the engine";
 }
 
 async function loading(folder: ReplicaFolder): Promise<Seen> {

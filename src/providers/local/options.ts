@@ -1,6 +1,7 @@
 import type { BaseCtx } from "../../base/ctx.ts";
 import type { Steps } from "../../base/steps.ts";
 import type { WeightsFacts } from "../../engines/engine.ts";
+import type { EngineProgram } from "./program.ts";
 
 export interface LocalDriverOptions {
   /** State lives in `<home>/replicas` and `<home>/replica-logs`. */
@@ -21,6 +22,12 @@ export interface LocalDriverOptions {
   readonly startsMax?: number;
   /** An engine that nobody asked for its health for so long ends by itself. Default 2 minutes. */
   readonly unclaimedExitMs?: number;
+  /** Engines that are programs of their own, by name. */
+  readonly programs?: Readonly<Record<string, EngineProgram>>;
+  /** NVIDIA's tool that tells the GPUs; default `nvidia-smi`. Where it is not there, there are none. */
+  readonly nvidiaSmi?: string;
+  /** Where engines of another user have their files; default /run/slipway-engines. Only root may write there. */
+  readonly runRoot?: string;
   readonly steps?: Steps;
 }
 

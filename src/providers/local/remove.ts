@@ -15,7 +15,9 @@ import {
   removingFile,
   writeInto,
 } from "./folder.ts";
+import { releaseGpus } from "./gpus.ts";
 import { type Claim, isAlive, NEVER, parseClaim, signalProcess } from "./process-table.ts";
+import { runDirOf } from "./program.ts";
 import { type DriverState, startJob } from "./state.ts";
 
 /**
@@ -121,6 +123,7 @@ async function takeClaim(ctx: BaseCtx, folder: ReplicaFolder): Promise<Claim> {
 /** Renames first: from then on nobody sees half a folder, whenever the deleting stops. */
 async function takeAway(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder): Promise<void> {
   const { home } = state.options;
+  await releaseGpus(home, folder.name);
   await keepLog(home, folder, ctx.clock.now());
   const trash = join(home, "replicas", `.${folder.name}.${ctx.random.uuid()}`);
   try {
@@ -128,6 +131,7 @@ async function takeAway(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder)
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
+  await rm(runDirOf(state.options, folder, true), { recursive: true, force: true });
   await emptyTrash(home);
 }
 

@@ -8,6 +8,7 @@ import type { ReplicaSpec } from "../driver.ts";
 import { fileIn, type ReplicaFolder, readText, writeInto } from "./folder.ts";
 import type { LocalDriverOptions } from "./options.ts";
 import { parseClaim, processTable } from "./process-table.ts";
+import { LAUNCH_PROGRAM, prepareProgram } from "./program.ts";
 
 /**
  * What runs before the engine, in its process: it writes down who it is with O_EXCL (`set -C`), so that of all who try only one
@@ -48,9 +49,12 @@ export async function spawnEngine(
   folder: ReplicaFolder,
   spec: ReplicaSpec,
   weights: readonly string[],
+  gpus: readonly string[] = [],
 ): Promise<ChildProcess> {
   const opened: FileHandle[] = [];
   try {
+    if (options.programs?.[spec.plan.engine])
+      return await spawnProgram(options, folder, spec, { weights, gpus, opened });
     const fds = await openFiles(options, folder, weights, opened);
     const child = spawn("/bin/sh", ["-c", LAUNCH, "sh", ...command(options, spec)], {
       cwd: folder.path,
@@ -66,6 +70,40 @@ export async function spawnEngine(
   } finally {
     for (const handle of opened) await handle.close();
   }
+}
+
+async function spawnProgram(
+  options: LocalDriverOptions,
+  folder: ReplicaFolder,
+  spec: ReplicaSpec,
+  use: {
+    readonly weights: readonly string[];
+    readonly gpus: readonly string[];
+    readonly opened: FileHandle[];
+  },
+): Promise<ChildProcess> {
+  const { weights, opened } = use;
+  const drops = dropsPrivileges(options);
+  const fds: number[] = [];
+  if (drops) for (const path of weights) fds.push(await openReadable(options, path, opened));
+  const launch = await prepareProgram(options, folder, spec, weights, { drops, env: gpuEnv(use.gpus) });
+  const log = await open(fileIn(folder, "engine.log"), "a", 0o600);
+  const address = await open(fileIn(folder, "address.json"), "a", 0o600);
+  opened.push(log, address);
+  const child = spawn("/bin/sh", ["-c", LAUNCH_PROGRAM, "sh", ...launch.argv], {
+    cwd: folder.path,
+    detached: true,
+    env: {},
+    stdio: ["ignore", log.fd, log.fd, address.fd, ...fds],
+  });
+  await spawned(child);
+  child.unref();
+  return child;
+}
+
+/** By name, since numbers change; none for a replica on CPUs, which then sees no GPU that others use. */
+function gpuEnv(uuids: readonly string[]): Readonly<Record<string, string>> {
+  return { CUDA_VISIBLE_DEVICES: uuids.join(",") };
 }
 
 function command(options: LocalDriverOptions, spec: ReplicaSpec): string[] {

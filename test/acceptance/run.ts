@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { kubernetesMissing } from "../support/kubernetes/binaries.ts";
+import { kubeletMissing } from "../support/kubernetes/kubelet.ts";
 import { TENSORMESH_PROVIDER } from "./tensormesh-provider.ts";
 
 interface Proof {
@@ -79,12 +80,22 @@ const PROOFS: readonly Proof[] = [
     missing: kubernetesMissing,
   },
   {
+    name: "a kubelet whose pods are real processes",
+    minutesMax: 10,
+    files: ["test/acceptance/kubernetes/kubelet.test.ts"],
+    missing: podsMissing,
+  },
+  {
     name: "histories of the whole control plane",
     minutesMax: 10,
     files: ["test/sim/sim.test.ts"],
     env: { SLIPWAY_SIM_SEEDS: "40" },
   },
 ];
+
+async function podsMissing(): Promise<string | undefined> {
+  return (await kubernetesMissing()) ?? (await kubeletMissing());
+}
 
 async function pythonPackageMissing(requirement: string): Promise<string | undefined> {
   const folder = await mkdtemp(join(tmpdir(), "slipway-pip-"));

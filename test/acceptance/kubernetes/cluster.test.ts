@@ -38,7 +38,7 @@ test("objects are checked, owned by field managers, run by controllers, refused 
   await api.apply(DEPLOYMENT, deployment({ replicas: 1 }), "first");
   await assert.rejects(
     api.apply(DEPLOYMENT, deployment({ replicas: 2 }), "second"),
-    statusIs(409, /"first"/),
+    statusIs(409, /FieldManagerConflict/),
   );
 
   await until("the pod can't be scheduled, and the scheduler says why", async () => {

@@ -122,3 +122,31 @@ test("bill check needs no control plane, and fails when something was charged to
   const absent = await slipway.run(["bill", "check", `${file}.absent`]);
   assert.deepEqual([absent.status, /can't be read/.test(absent.stderr)], [2, true]);
 });
+
+test("bill what-if needs no control plane, totals each currency, and refuses prices of another", async (t) => {
+  const plane = await controlPlane(t, () => {});
+  const slipway = await cli(t, { ...plane.env, SLIPWAY_API_URL: "http://127.0.0.1:1" });
+  await mkdir(slipway.configDir, { recursive: true });
+  const file = join(slipway.configDir, "receipts.jsonl");
+  const priced = { ...tokens("one", 1_800_000n), servedName: "tiny", priceVersionId: "v1" };
+  await writeFile(file, JSON.stringify(toJson(ReceiptSchema, priced)));
+  const off = await slipway.run(["bill", "what-if", file, "--cache-hit", "0"]);
+  assert.equal(off.status, 0, off.stderr);
+  assert.match(
+    off.stdout,
+    /tiny +1 +0\.0018 USD +0\.0026 USD +0\.0008 USD\ntotal +1 +0\.0018 USD +0\.0026 USD/,
+  );
+  const json = await slipway.run(["bill", "what-if", file, "--input-price", "1USD", "--output", "json"]);
+  assert.deepEqual(JSON.parse(json.stdout)[0].differenceNanos, "-600000");
+  const refused: readonly (readonly [string, string, RegExp])[] = [
+    ["--input-price", "1EUR", /mixes EUR, USD/],
+    ["--cache-hit", "1.5", /must be from 0 to 1/],
+    ["--gpu-speed", "0", /must be from 0\.001 to 1000/],
+    ["--gpu-speed", "-2", /number such as/],
+    ["--cached-price", "0.0000000001", /amount such as/],
+  ];
+  for (const [option, value, words] of refused) {
+    const answer = await slipway.run(["bill", "what-if", file, option, value]);
+    assert.deepEqual([answer.status, words.test(answer.stderr)], [2, true], answer.stderr);
+  }
+});

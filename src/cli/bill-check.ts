@@ -4,6 +4,7 @@ import type { Money } from "../../gen/google/type/money_pb.js";
 import { type Receipt, ReceiptSchema } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { nanosForDuration, nanosForTokens } from "../base/money.ts";
 import { invalidArgument } from "../base/status.ts";
+import type { CountedReceipt } from "../base/what-if.ts";
 import { nanosOf } from "./human.ts";
 
 /** A receipt whose charge is not what its counts come to. */
@@ -81,6 +82,36 @@ export function checkBill(receipts: readonly Receipt[]): BillCheck {
     else if (chargedNanos < bounds.least) under.push(found);
   }
   return { receipts: once.size, repeated: receipts.length - once.size, charged, computed, over, under };
+}
+
+/** Receipts as the what-if takes them. */
+export function countedReceipts(receipts: readonly Receipt[]): readonly CountedReceipt[] {
+  return receipts.map((receipt) => ({
+    receiptId: receipt.receiptId,
+    modelId: receipt.modelId,
+    servedName: receipt.servedName,
+    currency: receipt.charge?.currencyCode ?? "",
+    chargeNanos: nanosIn(receipt.charge),
+    usage: countedUsage(receipt),
+  }));
+}
+
+function countedUsage({ usage, priceVersionId }: Receipt): CountedReceipt["usage"] {
+  if (usage.case === "gpu") {
+    const { gpuCount, chargedMs, hourlyRate } = usage.value;
+    return { kind: "gpu", gpuCount, chargedMs, nanosPerHour: nanosIn(hourlyRate) };
+  }
+  const tokens = usage.case === "tokens" ? usage.value : undefined;
+  return {
+    kind: "tokens",
+    priced: priceVersionId !== "",
+    promptTokens: tokens?.promptTokens ?? 0n,
+    cachedTokens: tokens?.cachedTokens ?? 0n,
+    completionTokens: tokens?.completionTokens ?? 0n,
+    inputNanosPerMillion: nanosIn(tokens?.inputPricePerMillion),
+    cachedNanosPerMillion: nanosIn(tokens?.cachedPricePerMillion),
+    outputNanosPerMillion: nanosIn(tokens?.outputPricePerMillion),
+  };
 }
 
 /** What a receipt may have been charged: tokens exactly, time to the nano below or above. */

@@ -1,18 +1,18 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { formatMoney } from "../../base/money.ts";
-import { invalidArgument } from "../../base/status.ts";
 import { type BillCheck, checkBill, type Difference, receiptsOf } from "../bill-check.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { CliIo } from "../io.ts";
+import { contentOf } from "../receipts-file.ts";
 import { run, withCommonOptions } from "../session.ts";
 import type { CommonOptions } from "../settings.ts";
 import { facts } from "../table.ts";
+import { addWhatIf } from "./bill-what-if.ts";
 
 /** Differences that are shown one by one; JSON has all. */
 const SHOWN_MAX = 20;
 
-/** bill check: needs no control plane. */
+/** bill check, bill what-if: they need no control plane. */
 export function addBill(program: Command, io: CliIo): void {
   const bill = program.command("bill").description("check what was charged");
   withCommonOptions(
@@ -35,13 +35,7 @@ export function addBill(program: Command, io: CliIo): void {
         { tokenless: true },
       ),
     );
-}
-
-async function contentOf(file: string): Promise<string> {
-  return readFile(file, "utf8").catch((cause: unknown) => {
-    const description = `can't be read (${cause instanceof Error && "code" in cause ? cause.code : "unknown"})`;
-    throw invalidArgument([{ field: "file", description }]);
-  });
+  addWhatIf(bill, io);
 }
 
 function jsonOf({ charged, computed, over, under, receipts, repeated }: BillCheck) {

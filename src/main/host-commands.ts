@@ -40,6 +40,10 @@ export function addHostCommands(program: Command): void {
     .option("--output <format>", "text or json", "text")
     .action((options: { output: string }) => guarded(() => runDoctor(options.output === "json")));
   program
+    .command("migrate")
+    .description("bring the database's schema up to date, and end")
+    .action(() => guarded(runMigrate));
+  program
     .command("config")
     .description("print the configuration reference")
     .action(() => {
@@ -116,6 +120,14 @@ async function runUp(options: { exit: boolean; model?: string }): Promise<void> 
   const base = baseCtx(config, `${config.SLIPWAY_HOME}/slipway.log`);
   const wanted = options.model ?? config.SLIPWAY_STARTER_MODEL;
   await up(base, { config, terminal: terminalOf(process.stdout), exit: options.exit, wanted, stop });
+}
+
+/** Opening brings the schema up to date. */
+async function runMigrate(): Promise<void> {
+  const { openInstallation } = await import("./installation.ts");
+  const config = loadConfig(process.env);
+  const installation = await openInstallation(config, baseCtx(config), { beside: true });
+  await installation.close();
 }
 
 async function runDoctor(json: boolean): Promise<void> {

@@ -80,6 +80,12 @@ const PROOFS: readonly Proof[] = [
     missing: kubernetesMissing,
   },
   {
+    name: "Slipway's own manifests, applied to a real API server",
+    minutesMax: 10,
+    files: ["test/acceptance/kubernetes/manifests.test.ts"],
+    missing: kubernetesMissing,
+  },
+  {
     name: "a kubelet whose pods are real processes",
     minutesMax: 10,
     files: ["test/acceptance/kubernetes/kubelet.test.ts"],

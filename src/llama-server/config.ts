@@ -17,6 +17,8 @@ const schema = z.object({
   }),
   contextTokens: z.int().min(2),
   sequencesMax: z.int().min(1).max(64),
+  /** Where evaluated prompts outlive the process: a folder that this process alone and its like write, and its bound. */
+  storage: z.object({ dir: z.string().startsWith("/"), limitBytes: z.int().min(1) }).optional(),
   unclaimedExitMs: z.int().min(0),
   uid: z.int().min(0),
   gid: z.int().min(0),

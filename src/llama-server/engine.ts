@@ -8,11 +8,13 @@ import {
   LlamaLogLevel,
   type LlamaModel,
 } from "node-llama-cpp";
+import type { BaseCtx } from "../base/ctx.ts";
 import type { Log } from "../base/log.ts";
 import { StatusError } from "../base/status.ts";
 import { CHATML, type ChatTemplate, createChatTemplate } from "./chat-template.ts";
 import type { EngineProcessConfig } from "./config.ts";
 import { createEmbedder, type Embedder } from "./embedder.ts";
+import { createKeptStates } from "./kept-states.ts";
 import { createSlots, type Slots } from "./slots.ts";
 import { createVocabulary, type Vocabulary } from "./vocabulary.ts";
 
@@ -47,7 +49,12 @@ export function loadLibrary(threads: number, log: Log): Promise<Llama> {
 }
 
 /** Loads weights and context. Throws WEIGHTS_NOT_FOUND, WEIGHTS_UNSUPPORTED or ENGINE_FAILED in llama.cpp's own words. */
-export async function loadEngine(llama: Llama, config: EngineProcessConfig, log: Log): Promise<LlamaEngine> {
+export async function loadEngine(
+  ctx: BaseCtx,
+  llama: Llama,
+  config: EngineProcessConfig,
+): Promise<LlamaEngine> {
+  const { log } = ctx;
   const model = await loadModel(llama, config, log);
   const template = chatTemplateOf(model, log);
   const context = await createContext(model, config);
@@ -64,10 +71,11 @@ export async function loadEngine(llama: Llama, config: EngineProcessConfig, log:
     model,
     vocabulary: createVocabulary(model, template.source),
     template,
-    slots: createSlots(sequences, {
+    slots: createSlots<LlamaContextSequence>(sequences, {
       contextTokens: config.contextTokens,
       waitingMax: WAITING_MAX_PER_SEQUENCE * config.sequencesMax,
       prefixCache: config.options.prefixCache,
+      keeper: keeperFor(ctx, config, sequences),
     }),
     embedder,
     contextTokens: config.contextTokens,
@@ -79,6 +87,16 @@ export async function loadEngine(llama: Llama, config: EngineProcessConfig, log:
       await llama.dispose();
     },
   };
+}
+
+/** Where evaluated beginnings outlive this process; undefined where nobody asked for that, or the model can't. */
+function keeperFor(ctx: BaseCtx, config: EngineProcessConfig, sequences: readonly LlamaContextSequence[]) {
+  const { storage } = config;
+  if (storage === undefined) return undefined;
+  if (!sequences.some((sequence) => sequence.needsCheckpoints)) return createKeptStates(ctx, storage);
+  // What a recurrent model remembers can't be cut back to where a prompt differs, so a kept state would serve no other prompt.
+  ctx.log.warn({ event: "storage" }, "this model's state can't be reused from disk: nothing is kept");
+  return undefined;
 }
 
 async function loadModel(llama: Llama, config: EngineProcessConfig, log: Log): Promise<LlamaModel> {

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Token } from "node-llama-cpp";
+import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
 import { tinyGguf } from "../engines/llama-cpp/tiny-gguf.ts";
 import { type LlamaEngine, loadEngine, loadLibrary } from "./engine.ts";
 import { generate, type TokenCount } from "./generate.ts";
@@ -18,24 +20,20 @@ before(async () => {
   writeFileSync(weights, tinyGguf({ seed: 2 }));
   const llama = await loadLibrary(1, silentLog);
   const options = { threads: 1, batchTokens: 32, embeddingTokens: 0, prefixCache: true };
-  engine = await loadEngine(
-    llama,
-    {
-      name: "test",
-      servedNames: ["tiny"],
-      engineKey: "not used in this process",
-      weightsFiles: [weights],
-      host: "",
-      port: 0,
-      options,
-      contextTokens: 1_024,
-      sequencesMax: 1,
-      unclaimedExitMs: 0,
-      uid: 0,
-      gid: 0,
-    },
-    silentLog,
-  );
+  engine = await loadEngine({ clock: systemClock, random: systemRandom, log: silentLog }, llama, {
+    name: "test",
+    servedNames: ["tiny"],
+    engineKey: "not used in this process",
+    weightsFiles: [weights],
+    host: "",
+    port: 0,
+    options,
+    contextTokens: 1_024,
+    sequencesMax: 1,
+    unclaimedExitMs: 0,
+    uid: 0,
+    gid: 0,
+  });
 });
 after(async () => {
   await engine.dispose();

@@ -5,6 +5,7 @@
 import { closeSync, writeSync } from "node:fs";
 import type { Server } from "node:http";
 import { systemClock } from "../base/clock.ts";
+import type { BaseCtx } from "../base/ctx.ts";
 import { createLog, type Log } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { StatusError } from "../base/status.ts";
@@ -27,11 +28,11 @@ async function main(log: Log): Promise<void> {
   let loading = true;
   process.on("SIGTERM", () => (loading ? process.exit(0) : lifetime.drain("SIGTERM")));
 
-  const engine = await load(config, log);
+  const ctx = { clock: systemClock, random: systemRandom, log };
+  const engine = await load(ctx, config);
   const [modelName = ""] = config.servedNames;
   const metrics = createMetrics(engine.slots, modelName, systemClock);
   const startedAt = Math.floor(systemClock.now().getTime() / 1_000);
-  const ctx = { clock: systemClock, random: systemRandom, log };
   const service = { ...ctx, engine, servedNames: config.servedNames, startedAt, metrics };
   const server = createHttpServer({ service, lifetime, engineKey: config.engineKey });
   const port = await listen(server, config);
@@ -42,14 +43,15 @@ async function main(log: Log): Promise<void> {
 
   await lifetime.ended;
   server.close();
+  await engine.slots.keepAll(); // whoever stops us gives the time for it, or ends us
   await Promise.race([engine.dispose(), systemClock.sleep(DISPOSE_MAX_MS)]);
 }
 
 /** Code first, then the lesser user, then files of others. */
-async function load(config: EngineProcessConfig, log: Log): Promise<LlamaEngine> {
-  const llama = await loadLibrary(config.options.threads, log);
+async function load(ctx: BaseCtx, config: EngineProcessConfig): Promise<LlamaEngine> {
+  const llama = await loadLibrary(config.options.threads, ctx.log);
   dropPrivileges(config);
-  const engine = await loadEngine(llama, config, log);
+  const engine = await loadEngine(ctx, llama, config);
   await warmUp(engine);
   return engine;
 }

@@ -4,6 +4,7 @@
  */
 import type { Token } from "node-llama-cpp";
 import { StatusError } from "../base/status.ts";
+import { IDLE_MS, type KeepableSlot, type Keeper, keepFree, turnOver } from "./slot-keeping.ts";
 
 /** What a slot needs of a node-llama-cpp sequence. */
 export interface SlotSequence {
@@ -32,14 +33,18 @@ export interface Slots<S extends SlotSequence> {
   readonly waiting: number;
   /** Share of the cells that running requests hold, 0 to 1. */
   usage(): number;
+  /** Keeps what free sequences hold, where there is a keeper. For the end of the process. */
+  keepAll(): Promise<void>;
 }
 
-export interface SlotsOptions {
+export interface SlotsOptions<S extends SlotSequence = SlotSequence> {
   readonly contextTokens: number;
   /** Requests that may wait; the next one is refused. */
   readonly waitingMax: number;
   /** False: every prompt is evaluated whole. */
   readonly prefixCache: boolean;
+  /** Where evaluated beginnings outlive the process; needs prefixCache. */
+  readonly keeper?: Keeper<S> | undefined;
 }
 
 /**
@@ -48,10 +53,7 @@ export interface SlotsOptions {
  */
 const MATCH_WORTH_TOKENS = 16;
 
-interface Slot<S> {
-  readonly sequence: S;
-  salt: string;
-  busy: boolean;
+interface Slot<S extends SlotSequence> extends KeepableSlot<S> {
   usedAt: number;
 }
 
@@ -63,41 +65,62 @@ interface Waiter<S extends SlotSequence> {
 
 export function createSlots<S extends SlotSequence>(
   sequences: readonly S[],
-  options: SlotsOptions,
+  options: SlotsOptions<S>,
 ): Slots<S> {
-  const slots = sequences.map((sequence): Slot<S> => ({ sequence, salt: "", busy: false, usedAt: 0 }));
+  const slots = sequences.map(
+    (sequence): Slot<S> => ({ sequence, salt: "", dirty: false, busy: false, keeping: false, usedAt: 0 }),
+  );
   const waiters: Waiter<S>[] = [];
+  const keeper = options.prefixCache ? options.keeper : undefined;
   let ticks = 0;
+  let idle: NodeJS.Timeout | undefined;
+  let keeping: Promise<void> = Promise.resolve();
 
-  const free = (slot: Slot<S>): void => {
+  const isRunning = (slot: Slot<S>) => slot.busy && !slot.keeping;
+  const giveBack = (slot: KeepableSlot<S>): void => {
     slot.busy = false;
-    slot.usedAt = ++ticks;
     const next = waiters.shift();
     if (next) next.admit(take(chooseSlot(slots, next, options)));
+  };
+  const free = (slot: Slot<S>): void => {
+    slot.usedAt = ++ticks;
+    giveBack(slot);
+    if (!keeper || slots.some(isRunning)) return;
+    idle = setTimeout(() => void keepWhile(() => !slots.some(isRunning)), IDLE_MS).unref();
+  };
+  // One pass after the other: the last one must see whatever an earlier one was still writing.
+  const keepWhile = (mayGoOn: () => boolean): Promise<void> => {
+    if (keeper) keeping = keeping.then(() => keepFree(keeper, slots, giveBack, mayGoOn));
+    return keeping;
   };
 
   return {
     async acquire(prompt, salt, signal) {
       signal.throwIfAborted();
+      clearTimeout(idle);
       const slot = chooseSlot(slots, { prompt, salt }, options);
       if (slot) return lease(take(slot), salt, options, free);
       if (waiters.length >= options.waitingMax) throw lineFull(options.waitingMax);
       return lease(await standInLine(waiters, { prompt, salt }, signal), salt, options, free);
     },
     get running() {
-      return slots.filter((slot) => slot.busy).length;
+      return slots.filter(isRunning).length;
     },
     get waiting() {
       return waiters.length;
     },
     usage() {
-      const held = slots.map((slot) => (slot.busy ? slot.sequence.nextTokenIndex : 0));
+      const held = slots.map((slot) => (isRunning(slot) ? slot.sequence.nextTokenIndex : 0));
       return held.reduce((sum, tokens) => sum + tokens, 0) / (options.contextTokens * slots.length);
+    },
+    keepAll() {
+      clearTimeout(idle);
+      return keepWhile(() => true);
     },
   };
 }
 
-function take<S>(slot: Slot<S> | undefined): Slot<S> {
+function take<S extends SlotSequence>(slot: Slot<S> | undefined): Slot<S> {
   if (!slot || slot.busy) throw new Error("no sequence is free");
   slot.busy = true;
   return slot;
@@ -128,16 +151,21 @@ function standInLine<S extends SlotSequence>(
 function lease<S extends SlotSequence>(
   slot: Slot<S>,
   salt: string,
-  options: SlotsOptions,
+  options: SlotsOptions<S>,
   free: (slot: Slot<S>) => void,
 ): Lease<S> {
   let released = false;
   return {
     sequence: slot.sequence,
     async prepare(prompt) {
-      const reusable = options.prefixCache && slot.salt === salt ? prompt.length - 1 : 0;
+      const wanted = options.prefixCache ? prompt.slice(0, -1) : [];
+      let reusable = slot.salt === salt ? wanted : [];
+      if (options.keeper && wanted.length > 0) {
+        const held = slot.sequence.compareContextTokens([...reusable]).firstDifferentIndex;
+        if (await turnOver(options.keeper, slot, { prompt: wanted, salt, held })) reusable = wanted;
+      }
       slot.salt = salt;
-      await slot.sequence.adaptStateToTokens(prompt.slice(0, reusable), false);
+      await slot.sequence.adaptStateToTokens([...reusable], false);
       return slot.sequence.nextTokenIndex;
     },
     release() {
@@ -152,7 +180,7 @@ function lease<S extends SlotSequence>(
 function chooseSlot<S extends SlotSequence>(
   slots: readonly Slot<S>[],
   request: { readonly prompt: readonly Token[]; readonly salt: string },
-  options: SlotsOptions,
+  options: SlotsOptions<S>,
 ): Slot<S> | undefined {
   const prompt = [...request.prompt];
   const matched = (slot: Slot<S>): number => {

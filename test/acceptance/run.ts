@@ -86,9 +86,9 @@ const PROOFS: readonly Proof[] = [
     missing: kubernetesMissing,
   },
   {
-    name: "a kubelet whose pods are real processes",
+    name: "a kubelet whose pods are real processes, with a real engine",
     minutesMax: 10,
-    files: ["test/acceptance/kubernetes/kubelet.test.ts"],
+    files: ["test/acceptance/kubernetes/kubelet.test.ts", "test/acceptance/kubernetes/engine.test.ts"],
     missing: podsMissing,
   },
   {

@@ -28,7 +28,7 @@ export type Binaries = Readonly<Record<Program, string>>;
 
 /** Small files, and the version that clients ask for; the one of binaries/go.mod. */
 const LINK = "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2";
-/** About 10 minutes on two slow cores; more than that is something else. */
+/** About 6 minutes on two cores; more than that is something else. */
 const BUILD_MAX_MS = 40 * 60_000;
 /** Enough of a failed build's last lines to see why. */
 const REASON_CHARS_MAX = 400;

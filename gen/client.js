@@ -3,6 +3,7 @@ import { ActivityService } from "./slipway/audit/v1/audit_service_pb.js";
 import { AdminAuditService } from "./slipway/audit/v1/audit_service_pb.js";
 import { AdminBillingService } from "./tensormesh/billing/v1/admin_billing_service_pb.js";
 import { AdminIdentityService } from "./slipway/identity/v1/admin_identity_service_pb.js";
+import { AdminJournalService } from "./slipway/billing/v1/admin_journal_service_pb.js";
 import { AdminPricingService } from "./slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "./slipway/billing/v1/admin_refund_service_pb.js";
 import { AdminUserService } from "./tensormesh/user/v1/admin_user_service_pb.js";
@@ -23,6 +24,7 @@ import { UserService } from "./tensormesh/user/v1/user_service_pb.js";
 import { UserBalanceService } from "./tensormesh/billing/v1/user_balance_service_pb.js";
 import { WebhookService } from "./slipway/webhooks/v1/webhook_service_pb.js";
 export * from "./slipway/audit/v1/audit_service_pb.js";
+export * from "./slipway/billing/v1/admin_journal_service_pb.js";
 export * from "./slipway/billing/v1/admin_pricing_service_pb.js";
 export * from "./slipway/billing/v1/admin_refund_service_pb.js";
 export * from "./slipway/billing/v1/auto_top_up_service_pb.js";
@@ -55,6 +57,7 @@ export const services = {
   adminAudit: AdminAuditService,
   adminBilling: AdminBillingService,
   adminIdentity: AdminIdentityService,
+  adminJournal: AdminJournalService,
   adminPricing: AdminPricingService,
   adminRefund: AdminRefundService,
   adminUser: AdminUserService,

@@ -22,6 +22,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   model_name: "first",
   model_path: "builtin://tiny",
   served_name: "acme/chat",
+  month: "2026-03",
   user_email: "ada@example.com",
   currency_code: "USD",
   region: "local",

@@ -42,6 +42,7 @@ export const ACTIONS = {
   "webhook.replayed": "A webhook delivery was sent again.",
   "credit.granted": "Credit was granted.",
   "payment.refunded": "A refund of a payment was ordered.",
+  "journal.read": "The journal of a month was read or exported.",
   "price.set": "A price was set.",
   "catalog.published": "A deployment was published in the catalogue.",
   "catalog.unpublished": "A name was taken out of the catalogue.",

@@ -1,6 +1,7 @@
 /** The wire of billing for administrators: prices, other users' balances, credit. */
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
+import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_service_pb.js";
 import {
   AdminPricingService,
   CreateGpuPriceResponseSchema,
@@ -36,13 +37,15 @@ import {
   setTokenPrice,
   tokenVersionsQuery,
 } from "./pricing/index.ts";
+import { journalService } from "./rpc-journal.ts";
 import { spendingSummaries } from "./spending/index.ts";
 
-/** Registers AdminPricingService and AdminBillingService. */
+/** Registers the services of administrators: prices, balances, the journal. */
 export function adminRoutes(deps: RoutesDeps): (router: ConnectRouter) => void {
   return (router) => {
     router.service(AdminPricingService, adminPricingService(deps));
     router.service(AdminBillingService, adminBillingService(deps));
+    router.service(AdminJournalService, journalService(deps));
   };
 }
 

@@ -4,6 +4,7 @@ import { addActivities } from "./commands/activities.ts";
 import { addAdminAudit } from "./commands/admin-audit.ts";
 import { addAdminCatalog, addCatalog } from "./commands/admin-catalog.ts";
 import { addAdminCredit } from "./commands/admin-credit.ts";
+import { addAdminJournal } from "./commands/admin-journal.ts";
 import { addAdminPrices } from "./commands/admin-prices.ts";
 import { addAdminRefund } from "./commands/admin-refund.ts";
 import { addAdminSpending } from "./commands/admin-spending.ts";
@@ -84,6 +85,7 @@ function addAdmin(program: Command, io: CliIo): void {
   addAdminRefund(admin, io);
   addAdminSpending(admin, io);
   addAdminPrices(admin, io);
+  addAdminJournal(admin, io);
   addAdminCatalog(admin, io);
   addAdminAudit(admin, io);
 }

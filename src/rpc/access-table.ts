@@ -4,6 +4,7 @@
  */
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { ActivityService, AdminAuditService } from "../../gen/slipway/audit/v1/audit_service_pb.js";
+import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_service_pb.js";
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
@@ -201,6 +202,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     // The payment is found by its id, and whose it is decides nothing.
     refundPayment: row("ADMIN", "write", INSTALLATION),
   }),
+  ...rows(AdminJournalService, { listJournalLines: row("ADMIN", "read", INSTALLATION) }),
   ...rows(AdminPricingService, {
     createGpuPrice: row("ADMIN", "write", INSTALLATION),
     listGpuPriceVersions: row("ADMIN", "read", INSTALLATION),

@@ -91,6 +91,7 @@ GetUsersSpendingSummary             | read  | 401  | 403   403   403     | 200  
 GetUsersSpendingSummary~asker       | read  | 401  | 403   403   403     | 200   403   403     | 200   403   403
 AddUserBalance                      | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 AddUserBalance~asker                | write | 401  | 403   403   403     | 200   403   403     | 200   403   403
+ListJournalLines                    | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 CreateGpuPrice                      | write | 401  | 403   -     -       | 200   -     -       | 200   -     -
 ListGpuPriceVersions                | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 CreateServerlessPrice               | write | 401  | 403   -     -       | 200   -     -       | 200   -     -

@@ -97,6 +97,7 @@ export const REQUESTS: Readonly<Record<string, (target: Target, caller: Target) 
   GetUserSpendingSummary: BY_USER,
   GetUserSpendingHistory: BY_USER,
   GetReceipt: async (target) => ({ receiptId: await target.receipt() }),
+  ListJournalLines: () => ({ month: "2026-03" }),
   ListReceipts: BY_USER,
   ListModelUsage: BY_USER,
   ListUsageHistory: BY_USER,

@@ -21,6 +21,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   hf_token: "hf_sample",
   model_path: "acme/tiny",
   served_name: "acme/chat",
+  month: "2026-03",
   action: "key.created",
 };
 

@@ -1,0 +1,3 @@
+export { accountCode } from "./chart.ts";
+export { journalQuery, listJournalLines } from "./list-journal-lines.ts";
+export type { JournalRow } from "./store.ts";

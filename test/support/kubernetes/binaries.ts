@@ -2,7 +2,7 @@
  * Real Kubernetes programs for tests, built once from their source through the Go module proxy (binaries/go.mod pins versions,
  * binaries/go.sum their contents) and kept outside the tree.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -61,6 +61,8 @@ export async function kubernetesBinaries(): Promise<Binaries> {
 /** Why real Kubernetes can't be had on this machine, or undefined. Builds what is missing. */
 export async function kubernetesMissing(): Promise<string | undefined> {
   if (process.platform !== "linux") return "the test cluster needs Linux";
+  const openssl = spawnSync("openssl", ["version"], { stdio: "ignore" });
+  if (openssl.status !== 0) return "there is no openssl, which makes the test cluster's certificates";
   try {
     await kubernetesBinaries();
     return undefined;

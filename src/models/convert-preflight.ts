@@ -22,7 +22,7 @@ export function preflightToWire(found: Preflight): PreflightModelResponse {
     ok: found.problems.length === 0,
     problems: found.problems.map(problemToWire),
     ...(money && cost ? { money: moneyToWire(money, cost) } : {}),
-    ...(best ? { fit: fitToWire(best) } : {}),
+    ...(best ? { fit: { ...fitToWire(best), measured: found.measured } } : {}),
     access: {
       ok: access.ok,
       exists: access.ok || access.problem?.reason === "WEIGHTS_GATED",

@@ -2,16 +2,19 @@
  * What a deploy would do, without doing it: money, fit, access, place, time to ready, and every error that it would give, in
  * this order: the request's own (thrown at once), terms of use, its name, access, place and fit, price, money.
  */
+
 import { nanosForDuration } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { WeightsFacts } from "../engines/engine.ts";
 import { termsProblem } from "../identity/index.ts";
+import { measuredWords } from "./measured-words.ts";
 import type { Place } from "./model.ts";
 import { offersOf } from "./offers.ts";
 import { type Deploy, type DeployInput, parseDeploy } from "./parse-deploy.ts";
 import { type Candidate, candidates, choose, type Possible, type Workload } from "./place.ts";
 import type { GpuPrice, ModelsDeps, MoneyVerdict } from "./ports.ts";
+import { selectMeasured } from "./store/measured.ts";
 import { nameTaken } from "./store/models.ts";
 import { type TimeToReady, timeToReady } from "./time-to-ready.ts";
 
@@ -43,6 +46,8 @@ export interface Verdict {
 
 export interface Preflight extends Verdict {
   readonly time: TimeToReady | undefined;
+  /** What the engine measured before, beside the plan; "" for nothing. */
+  readonly measured: string;
 }
 
 /** The whole answer. Throws INVALID_ARGUMENT for a broken request; all else is in its problems. */
@@ -52,7 +57,17 @@ export async function preflight(ctx: DbCtx, deps: ModelsDeps, input: DeployInput
   const facts = verdict.access.facts;
   const time =
     best && facts ? await timeToReady(ctx, { path: input.modelPath, place: best.place, facts }) : undefined;
-  return { ...verdict, time };
+  return { ...verdict, time, measured: await measuredBefore(ctx, verdict) };
+}
+
+async function measuredBefore(ctx: DbCtx, { deploy, best, access }: Verdict): Promise<string> {
+  const fit = best?.possible ? best.serving?.fit : best?.fit;
+  const engine = best?.possible ? best.serving?.engine.name : best?.engine;
+  if (!best || !fit || !engine || !access.facts) return "";
+  const { gpuType, gpuCount } = best.place;
+  const asked = { path: deploy.modelPath, facts: access.facts, engine, gpuType, gpuCount };
+  const measured = await selectMeasured(ctx, asked);
+  return measured ? measuredWords(fit, measured) : "";
 }
 
 /** The part of it that a deploy itself needs. */

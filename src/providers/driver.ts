@@ -55,6 +55,15 @@ export interface ReplicaObservation {
   readonly progress?: { readonly doneBytes: number; readonly totalBytes: number };
   /** Why it is gone, or can't be: the provider's or the engine's own last words, redacted. */
   readonly failure?: ReplicaFailure;
+  /** What the engine said of its memory when it started, when up and where it says so. */
+  readonly measured?: EngineMeasured;
+}
+
+/** Of one GPU, or of the machine of a CPU replica; tokens of the replica. */
+export interface EngineMeasured {
+  readonly weightsBytes?: number;
+  readonly kvBytes?: number;
+  readonly kvTokens?: number;
 }
 
 export interface ReplicaAddress {

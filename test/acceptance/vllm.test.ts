@@ -26,6 +26,13 @@ test("a real vLLM is deployed, answers every interface, and what its cache saved
   });
   const model = await waitFor(on, must(answer, "model", "modelId"), "RUNNING", START_PATIENCE_MS);
   const apiKey = text(at(model, "apiKey"));
+  const judged = await on.wire({
+    method: "POST",
+    path: "/v1/models:preflight",
+    token: on.people.userToken,
+    body: tinyModel("another", { modelPath: `file://${folder}` }),
+  });
+  assert.match(text(at(judged, "fit", "measured")), /room for \d+ tokens/);
   const servedName = text(at(model, "servedName"));
   const client = new OpenAI({ baseURL: text(at(model, "endpoint")), apiKey, maxRetries: 0 });
 

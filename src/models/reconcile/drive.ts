@@ -22,6 +22,8 @@ export function takeIn(
   const now = ctx.clock.now();
   for (const attempt of work.attempts.values()) {
     const look = { now, limits: deps.limits, idempotent: isIdempotent(deps, attempt) };
+    const measured = seen.get(attempt.name)?.measured;
+    if (measured) work.measured.set(attempt.name, measured);
     put(work, expire(absorb(strand(attempt, look), seen.get(attempt.name), look), look));
   }
   const silent = looked.some((attempt) => (seen.get(attempt.name)?.phase ?? "unknown") === "unknown");

@@ -6,6 +6,7 @@ import type { Attempt, Model } from "../model.ts";
 import { latestHold } from "../next-action.ts";
 import type { GpuPrice, ModelsDeps, SlotTime } from "../ports.ts";
 import { openEngineKey } from "../secrets.ts";
+import { rememberMeasured } from "../store/measured.ts";
 import { priceOf, windowOf } from "../windows.ts";
 import { missPrice, orMoneyShort, windowFields } from "./pay.ts";
 import { commit, isIdempotent, put, type Work } from "./work.ts";
@@ -61,6 +62,8 @@ async function becomeReady(
       const opened = await meterOne(tx, deps, work.model, attempt.slot, at);
       deps.steps.reach("reconcile.window-opened");
       const time = await coverDrain(tx, deps, work.model, { opened, slot: attempt.slot, price, at });
+      const measured = work.measured.get(attempt.name);
+      if (measured) await rememberMeasured(tx, { modelId: work.model.id, measured, at });
       const ready = { ...attempt, readyAt: at, routed: true, ...windowFields(time) };
       return { attempts: [ready, ...former.map((old) => stop(old, at, deps.limits.drainMaxMs))] };
     }),

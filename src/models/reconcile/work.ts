@@ -1,6 +1,7 @@
 /** One claimed model while a worker works on it: what is saved, what is concluded since, and the transaction that joins them. */
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../../db/db.ts";
 import type { EnginePlan, WeightsFacts } from "../../engines/engine.ts";
+import type { EngineMeasured } from "../../providers/driver.ts";
 import type { ProbeOutcome } from "../attempt.ts";
 import { stageOf } from "../attempt.ts";
 import { MODELS_CHANNEL, ROUTES_CHANNEL } from "../changes.ts";
@@ -34,6 +35,8 @@ export interface Work {
   notes: Notes;
   /** Answers of engines in this pass, and when they came. */
   readonly outcomes: Map<string, { readonly outcome: ProbeOutcome; readonly at: Date }>;
+  /** What engines that are up measured of their memory. */
+  readonly measured: Map<string, EngineMeasured>;
   /** The claim ended or a newer wish came: nothing more may be done or written. */
   lost: boolean;
   serving: Serving | undefined;
@@ -56,6 +59,7 @@ export function workOf(model: Model, attempts: readonly Attempt[], claimedUntil:
     attempts: known,
     notes: NO_NOTES,
     outcomes: new Map(),
+    measured: new Map(),
     lost: false,
     serving: undefined,
   };

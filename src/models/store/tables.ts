@@ -18,6 +18,19 @@ import type { Desired, ModelStatus } from "../states.ts";
 /** A jsonb column that only this program writes. */
 type Json<T> = ColumnType<T, string, string>;
 
+/** Rows are written in store/measured.ts. */
+export interface EngineMeasuredTable {
+  path: string;
+  revision: string;
+  engine: string;
+  gpu_type: GpuType;
+  gpu_count: number;
+  weights_bytes: bigint | null;
+  kv_bytes: bigint | null;
+  kv_tokens: bigint | null;
+  measured_at: Date;
+}
+
 export interface ModelTable {
   id: string;
   deployment_id: string;
@@ -128,6 +141,7 @@ export interface EventTable {
 export type Tables = {
   model: ModelTable;
   model_attempt: AttemptTable;
+  engine_measured: EngineMeasuredTable;
   model_event: EventTable;
   unowned_machine: { driver: string; name: string; first_seen_at: Date };
   installation: { only_row: boolean; id: string; created_at: Date };

@@ -7,7 +7,7 @@
  *   progress.json  what the download does                   address.json   where it listens, written by the engine
  *   failure.json   why it never started                     engine.log     what it says (engine.old.log: what it said before)
  *   exit.json      how it ended, if a worker saw it         removing.json  until when it may finish its streams
- *   up.json        a program has answered /health once      run/           files, model and home of a program
+ *   up.json        a program was seen up, and its memory     run/           files, model and home of a program
  */
 import { chmod, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -133,6 +133,15 @@ export const failureFile = z.object({
   message: z.string(),
   retryable: z.boolean(),
 });
+
+const measure = z.number().min(0).optional();
+export const measuredFile = z
+  .object({ weightsBytes: measure, kvBytes: measure, kvTokens: measure })
+  .transform(({ weightsBytes, kvBytes, kvTokens }) => ({
+    ...(weightsBytes === undefined ? {} : { weightsBytes }),
+    ...(kvBytes === undefined ? {} : { kvBytes }),
+    ...(kvTokens === undefined ? {} : { kvTokens }),
+  }));
 
 export const exitFile = z.object({ code: z.number().nullable(), signal: z.string().nullable() });
 export const removingFile = z.object({ killAt: z.iso.datetime() });

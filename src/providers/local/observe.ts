@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { BaseCtx } from "../../base/ctx.ts";
-import type { ReplicaFailure, ReplicaName, ReplicaObservation } from "../driver.ts";
+import type { EngineMeasured, ReplicaFailure, ReplicaName, ReplicaObservation } from "../driver.ts";
 import { boundLog, loadingShare, readTail, TAIL_BYTES } from "./engine-log.ts";
 import {
   addressFile,
@@ -8,6 +8,7 @@ import {
   failureFile,
   fileIn,
   folderOf,
+  measuredFile,
   progressFile,
   type ReplicaFolder,
   readJson,
@@ -98,8 +99,9 @@ async function running(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder):
   const health = await askHealth(ctx, { host: ENGINE_HOST, port: address.port, engineKey });
   const program = await programOf(state, folder);
   if (health === 200) {
-    if (program && !(await exists(fileIn(folder, "up.json")))) await writeInto(folder, "up.json", "{}");
-    return { phase: "up", address: { host: ENGINE_HOST, port: address.port } };
+    const measured = program && (await measuredOnce(program, folder));
+    const up: Seen = { phase: "up", address: { host: ENGINE_HOST, port: address.port } };
+    return measured ? { ...up, measured } : up;
   }
   // A program listens only when it is ready, at the port that was picked for it.
   if (program && !(await exists(fileIn(folder, "up.json")))) {
@@ -113,6 +115,22 @@ async function running(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder):
 async function programOf(state: DriverState, folder: ReplicaFolder): Promise<EngineProgram | undefined> {
   const spec = await readJson(folder, "spec.json", specFile);
   return state.options.programs?.[spec?.engine ?? ""];
+}
+
+/** A start's lines, before the ones of requests. */
+const START_LOG_BYTES = 1024 * 1024;
+
+/** Read from the log when the engine is first seen up, and kept: later the log is cut. */
+async function measuredOnce(program: EngineProgram, folder: ReplicaFolder): Promise<EngineMeasured> {
+  const known = await readJson(folder, "up.json", measuredFile);
+  if (known) return known;
+  const measured: Record<string, number> = {};
+  for (const line of (await readTail(fileIn(folder, "engine.log"), START_LOG_BYTES)).split("\n")) {
+    const event = program.engine.readLog(line);
+    if (event?.kind === "measured") measured[event.what] = event.value;
+  }
+  await writeInto(folder, "up.json", JSON.stringify(measured));
+  return measured;
 }
 
 async function programProgress(program: EngineProgram, folder: ReplicaFolder): Promise<string> {

@@ -287,6 +287,13 @@ export declare type FitVerdict = Message<"slipway.model.v1.FitVerdict"> & {
    * @generated from field: string engine = 7;
    */
   engine: string;
+
+  /**
+   * What the engine measured when it last started with these weights on this hardware, beside the plan; for people, empty when it never did.
+   *
+   * @generated from field: string measured = 8;
+   */
+  measured: string;
 };
 
 /**

@@ -1,5 +1,6 @@
 /** The loaded model and what requests need of it. Everything native is created and disposed of here. */
 import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
 import {
   getLlama,
   type Llama,
@@ -75,7 +76,7 @@ export async function loadEngine(
       contextTokens: config.contextTokens,
       waitingMax: WAITING_MAX_PER_SEQUENCE * config.sequencesMax,
       prefixCache: config.options.prefixCache,
-      keeper: keeperFor(ctx, config, sequences),
+      keeper: keeperFor(ctx, llama, config, sequences),
     }),
     embedder,
     contextTokens: config.contextTokens,
@@ -90,10 +91,19 @@ export async function loadEngine(
 }
 
 /** Where evaluated beginnings outlive this process; undefined where nobody asked for that, or the model can't. */
-function keeperFor(ctx: BaseCtx, config: EngineProcessConfig, sequences: readonly LlamaContextSequence[]) {
+function keeperFor(
+  ctx: BaseCtx,
+  llama: Llama,
+  config: EngineProcessConfig,
+  sequences: readonly LlamaContextSequence[],
+) {
   const { storage } = config;
   if (storage === undefined) return undefined;
-  if (!sequences.some((sequence) => sequence.needsCheckpoints)) return createKeptStates(ctx, storage);
+  if (!sequences.some((sequence) => sequence.needsCheckpoints)) {
+    // Another release of the library may write another form.
+    const dir = join(storage.dir, `llama.cpp-${llama.llamaCppRelease.release.replace(/[^\w.-]/g, "_")}`);
+    return createKeptStates(ctx, { ...storage, dir });
+  }
   // What a recurrent model remembers can't be cut back to where a prompt differs, so a kept state would serve no other prompt.
   ctx.log.warn({ event: "storage" }, "this model's state can't be reused from disk: nothing is kept");
   return undefined;

@@ -29,7 +29,13 @@ async function ask(engine: TestEngine, fields: object = {}) {
   return { text: contentOf(answer), cached: answer.usage.prompt_tokens_details.cached_tokens };
 }
 
-const states = (dir: string) => readdirSync(dir).filter((name) => name.endsWith(".state"));
+/** Every file of the folder, by its path in it. */
+const files = (dir: string) =>
+  readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) =>
+    statSync(join(dir, name)).isFile(),
+  );
+const states = (dir: string) => files(dir).filter((name) => name.endsWith(".state"));
+const bytesIn = (dir: string) => files(dir).reduce((sum, name) => sum + statSync(join(dir, name)).size, 0);
 
 /** A conversation about something else, as long as the question. */
 const other = (word: string) => ({ messages: [{ role: "user", content: `${word} `.repeat(20) }] });
@@ -94,14 +100,12 @@ test("the folder stays within its bound: the longest unused goes first", async (
   const probe = await engineWith(t, keeping(dir));
   await ask(probe);
   await probe.stop();
-  const one = readdirSync(dir).reduce((sum, name) => sum + statSync(join(dir, name)).size, 0);
-  const limit = one * 3;
+  const limit = bytesIn(dir) * 3;
   const engine = await engineWith(t, keeping(dir, limit));
   for (const word of ["world", "people", "work", "other"]) await ask(engine, other(word));
   await ask(engine);
   await engine.stop();
-  const bytes = readdirSync(dir).reduce((sum, name) => sum + statSync(join(dir, name)).size, 0);
-  assert.ok(bytes <= limit, `${bytes} of ${limit}`);
+  assert.ok(bytesIn(dir) <= limit, `${bytesIn(dir)} of ${limit}`);
   const after = await engineWith(t, keeping(dir, limit));
   assert.ok((await ask(after)).cached > 20, "the last one used is kept");
   await after.stop();

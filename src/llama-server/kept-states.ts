@@ -4,7 +4,18 @@
  * whole or not there. The folder belongs to one model with one shape of its cache: llama.cpp trusts what it reads.
  */
 import { createHash } from "node:crypto";
-import { open, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import type { Token } from "node-llama-cpp";
 import type { BaseCtx } from "../base/ctx.ts";
@@ -66,6 +77,8 @@ export function createKeptStates(ctx: BaseCtx, options: KeptOptions): KeptStates
   const refresh = async (): Promise<void> => {
     if (ctx.clock.monotonicMs() - readAt < REREAD_MS) return;
     readAt = ctx.clock.monotonicMs();
+    // Not with its parents: a folder that was taken from us stays away.
+    await mkdir(options.dir, { mode: 0o700 }).catch(() => {});
     await reread(options.dir, entries);
   };
   const used = async (entry: KeptEntry): Promise<void> => {

@@ -31,6 +31,16 @@ export interface ReplicaSpec {
   /** Names that the engine answers to as `model`. */
   readonly servedName: string;
   readonly secrets: ReplicaSecrets;
+  /** Where evaluated prompts outlive the replica; absent: they don't. */
+  readonly storage?: ReplicaStorage | undefined;
+}
+
+/** A model's part of its owner's bucket. Ids are UUIDs. */
+export interface ReplicaStorage {
+  readonly bucketId: string;
+  readonly modelId: string;
+  /** Most bytes of the whole bucket. */
+  readonly limitBytes: number;
 }
 
 /** Handed to the engine by file or mount, never by command line or environment. */
@@ -101,6 +111,36 @@ export interface RegionOffer {
   readonly engines?: readonly string[];
 }
 
+/** What one model keeps in a bucket, as a place has it. */
+export interface StoredPart {
+  readonly bucketId: string;
+  readonly modelId: string;
+  readonly bytes: number;
+  /** Evaluated prompts. */
+  readonly states: number;
+  /** Null when it keeps none. */
+  readonly lastUsedAt: Date | null;
+}
+
+/** What may stay of a bucket. */
+export interface StorageRule {
+  readonly bucketId: string;
+  /** 0 removes the bucket. */
+  readonly limitBytes: number;
+  /** What was not used since then goes. */
+  readonly usedSince: Date;
+  /** Whose states stay; those of every other model go. */
+  readonly modelIds: readonly string[];
+}
+
+/** Buckets of a place that has a disk for them. */
+export interface DriverStorage {
+  /** Everything that is kept. */
+  list(ctx: BaseCtx): Promise<readonly StoredPart[]>;
+  /** Removes what the rules don't let stay, the longest unused first; gives the bytes that went for want of room, by bucket. */
+  trim(ctx: BaseCtx, rules: readonly StorageRule[]): Promise<ReadonlyMap<string, number>>;
+}
+
 export interface Driver {
   readonly provider: "ONPREM" | "NEBIUS" | "LAMBDA" | "YOTTA";
   readonly name: string;
@@ -118,6 +158,8 @@ export interface Driver {
   remove(ctx: BaseCtx, name: ReplicaName, options: { readonly graceMs: number }): Promise<void>;
   /** Everything of this installation that exists, for the sweeper. */
   list(ctx: BaseCtx, installationId: string): Promise<readonly ProviderMachine[]>;
+  /** Absent where replicas can keep nothing beyond their life: a spec's `storage` is then ignored. */
+  readonly storage?: DriverStorage;
   /** Engine log lines, newest last; with follow the iterable goes on until the signal aborts. */
   logs(
     ctx: BaseCtx,

@@ -2,6 +2,7 @@
 import type { BaseCtx } from "../../base/ctx.ts";
 import type { Driver, RegionOffer } from "../driver.ts";
 import { apply } from "./apply.ts";
+import { listParts, trimBuckets } from "./bucket-files.ts";
 import { freeGpus } from "./gpus.ts";
 import { list } from "./list.ts";
 import { logs } from "./logs.ts";
@@ -33,6 +34,10 @@ export function localDriver(options: LocalDriverOptions): LocalDriver {
     remove: (ctx, name, how) => remove(ctx, state, name, how),
     list: (ctx, installationId) => list(ctx, state, installationId),
     logs: (ctx: BaseCtx, name, how) => logs(ctx, state, name, how),
+    storage: {
+      list: () => listParts(options.home),
+      trim: (ctx, rules) => trimBuckets(ctx, options.home, rules),
+    },
     async close() {
       await Promise.all([stopJobs(state.starts), stopJobs(state.removals)]);
     },

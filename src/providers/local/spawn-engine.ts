@@ -5,6 +5,7 @@ import { type FileHandle, mkdir, open, rename, symlink } from "node:fs/promises"
 import { basename, join } from "node:path";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaSpec } from "../driver.ts";
+import { openPart } from "./buckets.ts";
 import { fileIn, type ReplicaFolder, readText, writeInto } from "./folder.ts";
 import type { LocalDriverOptions } from "./options.ts";
 import { parseClaim, processTable } from "./process-table.ts";
@@ -56,15 +57,17 @@ export async function spawnEngine(
     if (options.programs?.[spec.plan.engine])
       return await spawnProgram(options, folder, spec, { weights, gpus, opened });
     const fds = await openFiles(options, folder, weights, opened);
+    const part = await openPart(options, spec, weights, dropsPrivileges(options));
+    const storage = part === undefined ? undefined : await handOver(options, part, fds, opened);
     const child = spawn("/bin/sh", ["-c", LAUNCH, "sh", ...command(options, spec)], {
       cwd: folder.path,
       detached: true,
       env: {},
-      stdio: ["pipe", fds.log, fds.log, fds.address, ...fds.weights],
+      stdio: ["pipe", fds.log, fds.log, fds.address, ...fds.weights, ...(storage?.fds ?? [])],
     });
     await spawned(child);
     child.stdin?.on("error", () => {}); // it ended before it read; its exit tells why
-    child.stdin?.end(JSON.stringify(engineConfig(options, spec, fds.paths)));
+    child.stdin?.end(JSON.stringify(engineConfig(options, spec, fds.paths, storage?.dir)));
     child.unref();
     return child;
   } finally {
@@ -153,6 +156,22 @@ async function openFiles(
   return { log, address, weights: [dirFd, ...files], paths: names.map((name) => `/proc/self/fd/4/${name}`) };
 }
 
+/** The folder under a name by which the engine reaches it: another user's is the descriptor after the weights. */
+async function handOver(
+  options: LocalDriverOptions,
+  part: string,
+  fds: OpenFiles,
+  opened: FileHandle[],
+): Promise<{ readonly dir: string; readonly fds: readonly number[] }> {
+  if (!dropsPrivileges(options)) return { dir: part, fds: [] };
+  const handle = await open(part, constants.O_RDONLY | constants.O_DIRECTORY);
+  opened.push(handle);
+  return { dir: `/proc/self/fd/${FIRST_FD + fds.weights.length}`, fds: [handle.fd] };
+}
+
+/** Of what an engine is handed beyond its standard streams and its address. */
+const FIRST_FD = 4;
+
 /** True when the engine is started by root and becomes another user. */
 export function dropsPrivileges(options: Pick<LocalDriverOptions, "uid">): boolean {
   return process.getuid?.() === 0 && options.uid !== 0;
@@ -208,6 +227,7 @@ function engineConfig(
   options: LocalDriverOptions,
   spec: ReplicaSpec,
   weightsFiles: readonly string[],
+  storageDir: string | undefined,
 ): object {
   const drops = dropsPrivileges(options);
   return {
@@ -220,6 +240,8 @@ function engineConfig(
     options: spec.plan.options,
     contextTokens: spec.plan.contextTokens,
     sequencesMax: spec.plan.sequencesMax,
+    ...(storageDir !== undefined &&
+      spec.storage && { storage: { dir: storageDir, limitBytes: spec.storage.limitBytes } }),
     unclaimedExitMs: options.unclaimedExitMs ?? UNCLAIMED_EXIT_MS,
     uid: drops ? options.uid : 0,
     gid: drops ? options.gid : 0,

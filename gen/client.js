@@ -17,6 +17,7 @@ import { ObservabilityService } from "./slipway/observability/v1/observability_s
 import { PreflightService } from "./slipway/model/v1/preflight_service_pb.js";
 import { PricingService } from "./tensormesh/billing/v1/pricing_service_pb.js";
 import { ReceiptService } from "./slipway/billing/v1/receipt_service_pb.js";
+import { StorageService } from "./slipway/storage/v1/storage_service_pb.js";
 import { StripeService } from "./tensormesh/billing/v1/stripe_service_pb.js";
 import { SupportService } from "./tensormesh/support/v1/support_service_pb.js";
 import { UsageService } from "./slipway/billing/v1/usage_service_pb.js";
@@ -36,6 +37,7 @@ export * from "./slipway/identity/v1/admin_identity_service_pb.js";
 export * from "./slipway/model/v1/model_control_service_pb.js";
 export * from "./slipway/model/v1/preflight_service_pb.js";
 export * from "./slipway/observability/v1/observability_service_pb.js";
+export * from "./slipway/storage/v1/storage_service_pb.js";
 export * from "./slipway/webhooks/v1/webhook_service_pb.js";
 export * from "./tensormesh/billing/v1/admin_billing_service_pb.js";
 export * from "./tensormesh/billing/v1/billing_model_service_pb.js";
@@ -71,6 +73,7 @@ export const services = {
   preflight: PreflightService,
   pricing: PricingService,
   receipt: ReceiptService,
+  storage: StorageService,
   stripe: StripeService,
   support: SupportService,
   usage: UsageService,

@@ -8,6 +8,7 @@ import { identityRoutes, type PasswordPage } from "../identity/index.ts";
 import { type ModelsDeps, modelRoutes } from "../models/index.ts";
 import { observabilityRoutes } from "../observability/index.ts";
 import * as edge from "../rpc/index.ts";
+import { type StorageDeps, storageRoutes } from "../storage/index.ts";
 import { supportRoutes } from "../support/index.ts";
 import { type WebhooksDeps, webhookRoutes } from "../webhooks/index.ts";
 
@@ -17,19 +18,21 @@ export interface ApiRoutesDeps {
   /** Undefined: no payments are taken. */
   readonly payments: billing.PaymentProcessor | undefined;
   readonly webhooks: WebhooksDeps;
+  readonly storage: Pick<StorageDeps, "tiers">;
   /** Where users set their passwords. */
   readonly passwordPage: PasswordPage;
 }
 
 /** What the edge serves: each adds one domain's services to the router. */
 export function apiRoutes(needs: ApiRoutesDeps): readonly ((router: ConnectRouter) => void)[] {
-  const { db, models, payments, webhooks, passwordPage } = needs;
+  const { db, models, payments, webhooks, passwordPage, storage } = needs;
   const deps = { db, edge };
   return [
     identityRoutes({ ...deps, terms: models.terms, customerIds: billing.customerIdsOf, passwordPage }),
     billing.billingRoutes({ ...deps, payments }),
     modelRoutes({ ...deps, models }),
     catalogRoutes(deps),
+    storageRoutes({ ...deps, storage }),
     supportRoutes(deps),
     observabilityRoutes(deps),
     auditRoutes(deps),

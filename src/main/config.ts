@@ -10,6 +10,7 @@ const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).de
 const seconds = (fallback: number, min: number, max: number) =>
   z.coerce.number().int().min(min).max(max).default(fallback);
 const rate = (fallback: number) => z.coerce.number().int().min(0).max(10_000_000).default(fallback);
+const storage = (fallback: number) => z.coerce.number().min(0).max(1_000_000).default(fallback);
 const split = (separator: RegExp) =>
   z
     .string()
@@ -198,6 +199,11 @@ export const settings = z.object({
     .min(1)
     .default(100)
     .describe("Bound of the shared weights cache."),
+  SLIPWAY_STORAGE_BRONZE_GIB: storage(2).describe(
+    "Size of the smallest tier of users' external storage on this machine's disk; 0: the tier is not offered.",
+  ),
+  SLIPWAY_STORAGE_SILVER_GIB: storage(10).describe("Size of the middle tier; 0: it is not offered."),
+  SLIPWAY_STORAGE_GOLD_GIB: storage(50).describe("Size of the largest tier; 0: it is not offered."),
   SLIPWAY_HUB_HOSTS: hosts.describe(
     "Hosts besides the hub itself that may be reached without https or at private addresses.",
   ),

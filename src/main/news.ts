@@ -1,7 +1,9 @@
 /** What the domains have to tell, as events of webhooks: ids, states and amounts, no names and no texts. */
 import { type Money, NANOS_PER_UNIT } from "../base/money.ts";
+import type { TxCtx } from "../db/db.ts";
 import type { TellNews } from "../billing/index.ts";
 import type { ModelNews, ModelStatus } from "../models/index.ts";
+import type { FullNews } from "../storage/index.ts";
 import { announce, type EventValue } from "../webhooks/index.ts";
 
 export const modelNews: ModelNews = {
@@ -29,6 +31,9 @@ export const billingNews: TellNews = (tx, news) => {
     ? announce(tx, { userId, type: "payment.failed", data: { ...payment, reason: news.failure ?? "" } })
     : announce(tx, { userId, type: "payment.succeeded", data: payment });
 };
+
+export const storageFull = (tx: TxCtx, { userId, storageId, limitBytes }: FullNews): Promise<void> =>
+  announce(tx, { userId, type: "storage.full", data: { storageId, limitBytes: String(limitBytes) } });
 
 /** As the API spells it. */
 function statusOf(status: ModelStatus | "UNSPECIFIED"): string {

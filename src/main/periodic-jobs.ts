@@ -7,6 +7,7 @@ import type { PeriodicJob } from "../jobs/index.ts";
 import { type ModelsDeps, sweep } from "../models/index.ts";
 import { pruneServed } from "../observability/index.ts";
 import { purgeLoginState } from "../openid-provider/index.ts";
+import { type StorageDeps, sweepStorage } from "../storage/index.ts";
 import { purgeWebhooks } from "../webhooks/index.ts";
 import type { Config } from "./config.ts";
 import { billingNews } from "./news.ts";
@@ -15,6 +16,8 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 /** Each night looks back a week: late refunds and disputes are listed by the day on which they began. */
 const RECONCILED_DAYS = 7;
+/** How long what may not stay in external storage is still there. */
+const STORAGE_MS = 30_000;
 /** How late a payment or a low balance is told. */
 const NEWS_MS = 2_000;
 
@@ -23,6 +26,7 @@ export function periodicJobs(
   config: Config,
   models: ModelsDeps,
   payments: billing.PaymentProcessor | undefined,
+  storage: StorageDeps,
 ): readonly PeriodicJob[] {
   const resumePayments: PeriodicJob[] =
     payments === undefined
@@ -78,6 +82,11 @@ export function periodicJobs(
       name: "sweep-machines",
       everyMs: 5 * MINUTE_MS,
       run: async (ctx) => void (await sweep(ctx, models, { now: ctx.clock.now() })),
+    },
+    {
+      name: "sweep-storage",
+      everyMs: STORAGE_MS,
+      run: (ctx) => sweepStorage(ctx, storage),
     },
     {
       name: "purge-idempotency",

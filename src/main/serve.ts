@@ -20,6 +20,7 @@ import {
 } from "../models/index.ts";
 import { createRateLimit, type RatePolicy, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
+import { type StorageDeps, storagePartOf } from "../storage/index.ts";
 import { runDeliveries, SEND_MS, type WebhooksDeps } from "../webhooks/index.ts";
 import { apiRoutes } from "./api-routes.ts";
 import { type Changes, hearChanges } from "./changes.ts";
@@ -32,7 +33,7 @@ import { stepsFrom } from "./kill-steps.ts";
 import { loginOf, METADATA_PATH } from "./login.ts";
 import { type Machines, machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
-import { modelNews } from "./news.ts";
+import { modelNews, storageFull } from "./news.ts";
 import { OPENAPI } from "./paths.ts";
 import { addPaymentMetrics } from "./payment-metrics.ts";
 import { paymentsOf } from "./payments-of.ts";
@@ -95,16 +96,20 @@ export async function serve(
     }
     const machines = machinesOf(config, VERSION, steps);
     undo.push(machines.close);
-    const models = await modelsDeps(installation, machines, changes, steps, gatewayUrl);
+    const storage = storageDeps(config, machines);
+    const models = {
+      ...(await modelsDeps(installation, machines, changes, steps, gatewayUrl)),
+      storage: { partOf: (ctx, model) => storagePartOf(ctx, storage, model) },
+    } satisfies ModelsDeps;
     const webhooks = webhooksDeps(installation, steps);
     undo.push(webhooks.client.close);
     let apiUrl = urlOf(config.SLIPWAY_BIND, config.SLIPWAY_PORT);
     if (roles.includes("api")) {
-      const rpc = await startApi(installation, models, payments, webhooks, stop.signal);
+      const rpc = await startApi(installation, models, payments, { webhooks, storage }, stop.signal);
       undo.push(rpc.close);
       apiUrl = urlOf(config.SLIPWAY_BIND, rpc.port);
     }
-    if (roles.includes("worker")) undo.push(startWorker(installation, models, payments, webhooks));
+    if (roles.includes("worker")) undo.push(startWorker(installation, models, payments, { webhooks, storage }));
     if (config.SLIPWAY_METRICS_PORT !== undefined) {
       undo.push(await serveMetrics(config.SLIPWAY_METRICS_PORT, registries));
     }
@@ -154,6 +159,11 @@ function startGateway(
   });
 }
 
+interface MoreDeps {
+  readonly webhooks: WebhooksDeps;
+  readonly storage: StorageDeps;
+}
+
 /** Undefined: no payments are taken. */
 type Payments = billing.PaymentProcessor | undefined;
 
@@ -161,7 +171,7 @@ async function startApi(
   installation: Installation,
   models: ModelsDeps,
   payments: Payments,
-  webhooks: WebhooksDeps,
+  { webhooks, storage }: MoreDeps,
   stop: AbortSignal,
 ) {
   const { ctx, box, config } = installation;
@@ -175,7 +185,7 @@ async function startApi(
   const auditNotes = createAuditNotes(ctx);
   const rpc = edge.createRpcServer({
     ctx,
-    routes: apiRoutes({ db, models, payments, webhooks, passwordPage: login.passwordPage }),
+    routes: apiRoutes({ db, models, payments, webhooks, storage, passwordPage: login.passwordPage }),
     authenticate: (call, bearer) => login.authenticate({ ...call, db }, bearer),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     pace: rateLimit.take,
@@ -218,14 +228,14 @@ function startWorker(
   installation: Installation,
   models: ModelsDeps,
   payments: Payments,
-  webhooks: WebhooksDeps,
+  { webhooks, storage }: MoreDeps,
 ): () => Promise<void> {
   const { ctx, config } = installation;
   const stop = new AbortController();
   const loops = [
     runReconciler(ctx, models, stop.signal),
     runDeliveries(ctx, webhooks, stop.signal),
-    runPeriodicJobs(ctx, periodicJobs(config, models, payments), stop.signal),
+    runPeriodicJobs(ctx, periodicJobs(config, models, payments, storage), stop.signal),
   ];
   return async () => {
     stop.abort();
@@ -273,6 +283,19 @@ function webhooksDeps({ box, config }: Installation, steps: Steps): WebhooksDeps
     steps,
     sendMs: SEND_MS,
     client: createGuardedClient({ allowed, userAgent: `slipway/${VERSION}` }),
+  };
+}
+
+function storageDeps(config: Config, machines: Machines): StorageDeps {
+  const bytes = (gib: number) => Math.floor(gib * 2 ** 30);
+  return {
+    tiers: {
+      BRONZE: bytes(config.SLIPWAY_STORAGE_BRONZE_GIB),
+      SILVER: bytes(config.SLIPWAY_STORAGE_SILVER_GIB),
+      GOLD: bytes(config.SLIPWAY_STORAGE_GOLD_GIB),
+    },
+    drivers: [machines.local],
+    full: storageFull,
   };
 }
 

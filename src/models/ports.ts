@@ -6,7 +6,7 @@ import type { Steps } from "../base/steps.ts";
 import type { DbCtx, TxCtx } from "../db/db.ts";
 import type { Engine, GpuType } from "../engines/engine.ts";
 import type { Terms } from "../identity/index.ts";
-import type { Driver, ReplicaAddress } from "../providers/driver.ts";
+import type { Driver, ReplicaAddress, ReplicaStorage } from "../providers/driver.ts";
 import type { Weights } from "../weights/index.ts";
 import type { ProbeOutcome } from "./attempt.ts";
 import type { ModelChanges } from "./changes.ts";
@@ -108,6 +108,15 @@ export interface ModelNews {
   moved(tx: TxCtx, move: StatusMove): Promise<void>;
 }
 
+/** Whoever knows where a model's replicas may keep what they evaluate. */
+export interface ModelStorage {
+  /** Undefined: they keep nothing beyond their life. */
+  partOf(
+    ctx: DbCtx,
+    model: { readonly userId: string; readonly modelId: string },
+  ): Promise<ReplicaStorage | undefined>;
+}
+
 export interface ModelsDeps {
   readonly drivers: readonly Driver[];
   readonly engines: readonly Engine[];
@@ -124,4 +133,6 @@ export interface ModelsDeps {
   readonly news: ModelNews;
   /** What owners accept before they deploy; undefined where the operator configured no terms. */
   readonly terms?: Terms | undefined;
+  /** Absent: replicas keep nothing beyond their life. */
+  readonly storage?: ModelStorage;
 }

@@ -15,6 +15,7 @@ import { AdminIdentityService } from "../../gen/slipway/identity/v1/admin_identi
 import { ModelControlService } from "../../gen/slipway/model/v1/model_control_service_pb.js";
 import { PreflightService } from "../../gen/slipway/model/v1/preflight_service_pb.js";
 import { ObservabilityService } from "../../gen/slipway/observability/v1/observability_service_pb.js";
+import { StorageService } from "../../gen/slipway/storage/v1/storage_service_pb.js";
 import { WebhookService } from "../../gen/slipway/webhooks/v1/webhook_service_pb.js";
 import { AdminBillingService } from "../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
 import { BillingModelService } from "../../gen/tensormesh/billing/v1/billing_model_service_pb.js";
@@ -119,6 +120,17 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   // What happened
   ...rows(ActivityService, { listActivities: row("USER", "read", OWNER) }),
   ...rows(AdminAuditService, { listAuditEvents: row("ADMIN", "read", over("user_id", "actor_user_id")) }),
+  // External storage
+  ...rows(StorageService, {
+    createStorage: row("USER", "write", OWNER, "storage.created"),
+    getStorage: row("USER", "read", OWNER),
+    updateStorage: row("USER", "write", OWNER, "storage.updated"),
+    deleteStorage: row("USER", "write", OWNER, "storage.deleted"),
+    listStorageModels: row("USER", "read", OWNER),
+    detachStorageModel: row("USER", "write", RESOURCE, "storage.detached"),
+    attachStorageModel: row("USER", "write", RESOURCE, "storage.attached"),
+    listStorageTiers: row("USER", "read", EVERYONE),
+  }),
   // Webhooks
   ...rows(WebhookService, {
     createWebhookEndpoint: row("USER", "write", OWNER, "webhook.created"),

@@ -6,6 +6,7 @@ export const EVENT_TYPES = [
   "balance.low",
   "payment.failed",
   "payment.succeeded",
+  "storage.full",
   "webhook.ping",
 ] as const;
 export type EventType = (typeof EVENT_TYPES)[number];

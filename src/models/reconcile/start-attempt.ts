@@ -103,8 +103,10 @@ async function call(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt):
   const driver = driverOf(deps, attempt.driver);
   if (!driver) return refuse(ctx, deps, work, attempt, placeGone(attempt.driver));
   work.serving ??= await servingOf(ctx, deps, work.model.id);
+  const { id: modelId, userId } = work.model;
+  const storage = await deps.storage?.partOf(ctx, { userId, modelId });
   if (!mayAct(ctx, deps, work)) return;
-  const spec = replicaSpec(deps, work, attempt, work.serving);
+  const spec = { ...replicaSpec(deps, work, attempt, work.serving), storage };
   const refusal = await within(ctx, deps.limits.applyTimeoutMs, (bounded) =>
     driver.apply(bounded, spec),
   ).then(

@@ -175,6 +175,19 @@ export interface ModelList {
   readonly limit: number;
 }
 
+export async function selectModelsById(
+  ctx: DbCtx,
+  ids: readonly string[],
+): Promise<readonly ModelWithSpec[]> {
+  if (ids.length === 0) return [];
+  const rows = await tables(ctx.db)
+    .selectFrom("model")
+    .select([...MODEL_COLUMNS, ...SPEC_COLUMNS])
+    .where("model.id", "=", sql<string>`any(${ids}::uuid[])`)
+    .execute();
+  return rows.map((row) => ({ model: modelOf(row), spec: specOf(row) }));
+}
+
 export async function selectModels(ctx: DbCtx, list: ModelList): Promise<readonly ModelWithSpec[]> {
   const { column, descending } = list.order;
   let query = tables(ctx.db)

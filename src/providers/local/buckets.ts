@@ -1,7 +1,7 @@
 /**
  * Users' buckets on this machine's disk: `<home>/storage/<bucket>/<model>/<shape>/`. The bucket and the model's folder are ours alone;
  * a shape's folder belongs to the user that engines run as, who gets it as an open descriptor and can reach nothing beside it.
- * A shape is one set of weights: states that engines keep are true for the very same ones only.
+ * A shape is one generation of the model on one set of weights: states that engines keep are true for the very same only.
  */
 import { createHash } from "node:crypto";
 import { chown, mkdir, stat } from "node:fs/promises";
@@ -46,7 +46,7 @@ export async function openPart(
 }
 
 /** By the files' hashes; where a source tells none, by what changes when a file is written again. */
-async function shapeOf({ weights, plan }: ReplicaSpec, paths: readonly string[]): Promise<string> {
+async function shapeOf({ key, weights, plan }: ReplicaSpec, paths: readonly string[]): Promise<string> {
   const files = await Promise.all(
     weights.files.map(async ({ name, sizeBytes, sha256 }, index) => {
       if (sha256 !== "") return [name, sizeBytes, sha256];
@@ -55,6 +55,6 @@ async function shapeOf({ weights, plan }: ReplicaSpec, paths: readonly string[])
       return [path, sizeBytes, found?.ino, found?.mtimeMs];
     }),
   );
-  const text = JSON.stringify([plan.engine, weights.source, weights.revision, files]);
+  const text = JSON.stringify([plan.engine, weights.source, weights.revision, files, key.generation]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }

@@ -1,0 +1,11 @@
+export { attachModel, detachModel, type ModelTarget } from "./attach-model.ts";
+export { createBucket, type NewBucket } from "./create-bucket.ts";
+export { deleteBucket } from "./delete-bucket.ts";
+export { getBucket } from "./get-bucket.ts";
+export { listStoredModels, type StoredModelsPage } from "./list-models.ts";
+export type { Bucket, BucketView, StoredModel, Tier, TierSizes, Use } from "./model.ts";
+export { storagePartOf } from "./part-of.ts";
+export type { FullNews, StorageDeps } from "./ports.ts";
+export { type StorageRoutesDeps, storageRoutes } from "./rpc.ts";
+export { sweepStorage } from "./sweep.ts";
+export { type BucketChange, updateBucket } from "./update-bucket.ts";

@@ -28,6 +28,7 @@ import { addPreflight } from "./commands/preflight.ts";
 import { addProfile } from "./commands/profile.ts";
 import { addReceipts } from "./commands/receipts.ts";
 import { addSpending } from "./commands/spending.ts";
+import { addStorage } from "./commands/storage.ts";
 import { addTerms } from "./commands/terms.ts";
 import { addTickets } from "./commands/tickets.ts";
 import { addTransactions } from "./commands/transactions.ts";
@@ -55,6 +56,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addSpending(program, io);
   addUsage(program, io);
   addCatalog(program, io);
+  addStorage(program, io);
   addTickets(program, io);
   addWebhooks(program, io);
   addActivities(program, io);

@@ -174,10 +174,17 @@ export interface EngineSite {
   readonly adaptersDir: string;
   /** Where the engine's own chat templates lie; "" = nowhere known. */
   readonly templatesDir: string;
+  /** Where what was evaluated outlives the engine; absent: nowhere. */
+  readonly storage?: EngineStorage;
   /** How long a running answer may go on after the order to stop. */
   readonly drainSeconds: number;
   /** Which of several machines this is; the leader has rank 0. */
   readonly node?: { readonly rank: number; readonly leader: string };
+}
+
+export interface EngineStorage {
+  /** A folder of the engine's user. */
+  readonly dir: string;
 }
 
 export interface EngineFile {

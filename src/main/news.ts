@@ -1,7 +1,7 @@
 /** What the domains have to tell, as events of webhooks: ids, states and amounts, no names and no texts. */
 import { type Money, NANOS_PER_UNIT } from "../base/money.ts";
-import type { TxCtx } from "../db/db.ts";
 import type { TellNews } from "../billing/index.ts";
+import type { TxCtx } from "../db/db.ts";
 import type { ModelNews, ModelStatus } from "../models/index.ts";
 import type { FullNews } from "../storage/index.ts";
 import { announce, type EventValue } from "../webhooks/index.ts";

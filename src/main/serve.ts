@@ -109,7 +109,8 @@ export async function serve(
       undo.push(rpc.close);
       apiUrl = urlOf(config.SLIPWAY_BIND, rpc.port);
     }
-    if (roles.includes("worker")) undo.push(startWorker(installation, models, payments, { webhooks, storage }));
+    if (roles.includes("worker"))
+      undo.push(startWorker(installation, models, payments, { webhooks, storage }));
     if (config.SLIPWAY_METRICS_PORT !== undefined) {
       undo.push(await serveMetrics(config.SLIPWAY_METRICS_PORT, registries));
     }

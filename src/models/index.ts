@@ -7,7 +7,14 @@ export { LIMITS, type ModelLimits } from "./limits.ts";
 export { type EventsPage, listEvents } from "./list-events.ts";
 export { type ListModelsInput, listModels, type ModelsPage } from "./list-models.ts";
 export type { Condition, Model, ModelEvent, ModelView, Place, Provider } from "./model.ts";
-export { findModel, findModels, findModelsOf, findVisible, noteModelEvent, type OwnedModel } from "./owned-model.ts";
+export {
+  findModel,
+  findModels,
+  findModelsOf,
+  findVisible,
+  noteModelEvent,
+  type OwnedModel,
+} from "./owned-model.ts";
 export type { DeployInput } from "./parse-deploy.ts";
 export { pauseModel } from "./pause-model.ts";
 export type {
@@ -15,6 +22,7 @@ export type {
   GpuPrice,
   ModelBilling,
   ModelNews,
+  ModelStorage,
   ModelsDeps,
   MoneyVerdict,
   ProbeTarget,

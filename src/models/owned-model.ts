@@ -4,7 +4,13 @@ import { MODELS_CHANNEL } from "./changes.ts";
 import type { NewEvent } from "./model.ts";
 import type { ModelStatus } from "./states.ts";
 import { insertEvents } from "./store/events.ts";
-import { lockModel, type ModelWithSpec, selectModel, selectModels, selectModelsById } from "./store/models.ts";
+import {
+  lockModel,
+  type ModelWithSpec,
+  selectModel,
+  selectModels,
+  selectModelsById,
+} from "./store/models.ts";
 import { modelNotFound, requireVisible, type WishInput } from "./wish.ts";
 
 export interface OwnedModel {

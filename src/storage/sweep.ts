@@ -34,7 +34,9 @@ async function sweepPlace(
   const left = await storage.list(ctx);
   await withTransaction(ctx, (tx) => replaceUse(tx, driver.name, left));
   for (const bucket of buckets) {
-    const bytes = left.filter((part) => part.bucketId === bucket.id).reduce((sum, part) => sum + part.bytes, 0);
+    const bytes = left
+      .filter((part) => part.bucketId === bucket.id)
+      .reduce((sum, part) => sum + part.bytes, 0);
     await tellFull(ctx, deps, bucket, { evicted: (evicted.get(bucket.id) ?? 0) > 0, bytes });
   }
 }

@@ -1,5 +1,5 @@
 /** A program that is started as vLLM is and prints its lines: `serve MODEL --config FILE --port N …`. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 
@@ -12,6 +12,8 @@ if (config.fail !== undefined) {
   console.error(config.fail);
   process.exit(1);
 }
+const storage = /^fs:\/\/localhost:0(.+)$/.exec(process.env.LMCACHE_REMOTE_URL ?? "")?.[1];
+if (storage !== undefined) writeFileSync(join(storage, "chunk.data"), "chunk");
 const seen = {
   uid: process.getuid?.(),
   files: readdirSync(model).sort(),

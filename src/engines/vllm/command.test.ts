@@ -141,9 +141,19 @@ test("the cache's switches become flags; LMCache gets its share for each GPU", (
   });
   assert.equal(lmcache.env.LMCACHE_MAX_LOCAL_CPU_SIZE, "25.00");
   assert.equal(lmcache.env.PYTHONHASHSEED, "0");
+  assert.equal(lmcache.env.LMCACHE_REMOTE_URL, undefined);
   const native = commandOf(LLAMA_70B, gpus(4), { kvOffloadGiB: 100, kvOffloadBackend: "native" }, {}, both);
   assert.equal(flag(native.argv, "--kv-offloading-size"), "100");
   assert.equal(native.env.LMCACHE_LOCAL_CPU, undefined);
+});
+
+test("with storage LMCache goes on in files; without LMCache storage changes nothing", () => {
+  const both = { kvCacheEnabled: true, cpuOffloadingEnabled: true };
+  const site = { storage: { dir: "/run/one/storage" } };
+  const { env } = commandOf(LLAMA_70B, gpus(4), { kvOffloadGiB: 100 }, site, both);
+  assert.equal(env.LMCACHE_REMOTE_URL, "fs://localhost:0/run/one/storage/");
+  assert.equal(env.LMCACHE_REMOTE_SERDE, "naive");
+  assert.deepEqual(commandOf(LLAMA_70B, gpus(4), {}, site), commandOf(LLAMA_70B, gpus(4)));
 });
 
 test("adapters come from their directory, with slots for all of them", () => {

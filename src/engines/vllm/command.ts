@@ -26,7 +26,7 @@ export function command(plan: EnginePlan, site: EngineSite): EngineCommand {
   const follows = (site.node?.rank ?? 0) > 0;
   return {
     argv: [...entry(options, site), ...serverFlags(plan, options, site), ...modelFlags(plan, options, site)],
-    env: { ...environment(site), ...cacheEnv(options), ...cpuEnv(options) },
+    env: { ...environment(site), ...cacheEnv(options, site), ...cpuEnv(options) },
     files: filesOf(site),
     ports: portsOf(options, site),
     probes: follows ? undefined : probesOf(options, site),

@@ -27,7 +27,7 @@ function offloadFlags(options: VllmOptions): string[] {
   return ["--kv-transfer-config", JSON.stringify(connector)];
 }
 
-export function cacheEnv(options: VllmOptions): Record<string, string> {
+export function cacheEnv(options: VllmOptions, site: EngineSite): Record<string, string> {
   if (options.offload !== "lmcache") return {};
   // LMCache counts for each process, of which every GPU has one.
   const ranks = options.tensorParallel * options.pipelineParallel * options.dataParallel;
@@ -37,6 +37,19 @@ export function cacheEnv(options: VllmOptions): Record<string, string> {
     LMCACHE_MAX_LOCAL_CPU_SIZE: (Math.floor((options.offloadGiB / ranks) * 100) / 100).toFixed(2),
     // The names of blocks come from hashes, which Python otherwise makes different in each process.
     PYTHONHASHSEED: "0",
+    ...storageEnv(site),
+  };
+}
+
+/**
+ * What leaves main memory is found again in files, also by the next engine. LMCache's own disk tier would forget at its end
+ * which files it has; its file system as a remote tier looks for them by name.
+ */
+function storageEnv({ storage }: EngineSite): Record<string, string> {
+  if (!storage) return {};
+  return {
+    LMCACHE_REMOTE_URL: `fs://localhost:0${posix.join(storage.dir, "/")}`,
+    LMCACHE_REMOTE_SERDE: "naive",
   };
 }
 

@@ -95,6 +95,20 @@ test("vLLM gets its model by name, its GPU alone, and a key that nobody sees", a
   await assert.rejects(access(join(runRoot, spec.name)), "its files are gone");
 });
 
+test("what vLLM keeps lies in its owner's bucket, and is there for the next one", async (t) => {
+  const { driver, spec } = await machineWith(t);
+  const id = () => liveCtx.random.uuid();
+  const storage = { bucketId: id(), modelId: id(), limitBytes: GIB };
+  // Only what has LMCache for its main memory goes on in files.
+  const plan = { ...spec.plan, options: { ...spec.plan.options, offload: "lmcache", offloadGiB: 1 } };
+  await driver.apply(liveCtx, { ...spec, plan, storage });
+  await untilPhase(driver, spec.name, ["up"]);
+  const [part] = (await driver.storage?.list(liveCtx)) ?? [];
+  assert.deepEqual([part?.bucketId, part?.modelId, part?.states], [storage.bucketId, storage.modelId, 1]);
+  await removed(driver, spec.name);
+  assert.equal((await driver.storage?.list(liveCtx))?.[0]?.bytes, "chunk".length);
+});
+
 test("the reason of a failed start is read from vLLM's own lines", async (t) => {
   const fail = "ValueError: No available memory for the cache blocks. Try increasing gpu_memory_utilization";
   const { driver, spec } = await machineWith(t, { fail });

@@ -35,7 +35,7 @@ set -C
 set +C
 fd=4
 while [ "$count" -gt 0 ]; do
-  ln -sf "/proc/$$/fd/$fd" "$model/$1"; shift
+  ln -sfn "/proc/$$/fd/$fd" "$model/$1"; shift
   fd=$((fd+1)); count=$((count-1))
 done
 cd /
@@ -83,7 +83,12 @@ export async function prepareProgram(
   folder: ReplicaFolder,
   spec: ReplicaSpec,
   weights: readonly string[],
-  how: { readonly drops: boolean; readonly env: Readonly<Record<string, string>> },
+  how: {
+    readonly drops: boolean;
+    readonly env: Readonly<Record<string, string>>;
+    /** Its folder in a bucket; to another user it comes as the descriptor after the weights. */
+    readonly part: string | undefined;
+  },
 ): Promise<Launch> {
   const program = options.programs?.[spec.plan.engine];
   const path = program && (await findProgram(program.words));
@@ -103,6 +108,7 @@ export async function prepareProgram(
     adaptersDir: "",
     templatesDir: "",
     drainSeconds: DRAIN_SECONDS,
+    ...(how.part !== undefined && { storage: { dir: how.drops ? join(dir, "storage") : how.part } }),
   });
   await writeFiles(options, made, how.drops);
   const names = spec.weights.files.map(({ name }) => basename(name));
@@ -110,7 +116,7 @@ export async function prepareProgram(
   const limit =
     spec.gpuCount > 0 ? "unlimited" : String(Math.ceil((spec.plan.memoryBytes + RESERVED_BYTES) / 1024));
   const user = how.drops ? String(options.uid) : "";
-  const linked = how.drops ? names : [];
+  const linked = how.drops ? [...names, ...(how.part === undefined ? [] : [STORAGE_LINK])] : [];
   const env = Object.entries({ ...made.env, ...how.env, ...ownEnv(dir, path) }).map(
     ([key, value]) => `${key}=${value}`,
   );
@@ -129,6 +135,9 @@ export async function prepareProgram(
     ],
   };
 }
+
+/** As the links to weights, seen from the model's folder. */
+const STORAGE_LINK = "../storage";
 
 /** Longer than the driver waits before it kills; see remove.ts. */
 const DRAIN_SECONDS = 3_600;

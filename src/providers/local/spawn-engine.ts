@@ -89,7 +89,10 @@ async function spawnProgram(
   const drops = dropsPrivileges(options);
   const fds: number[] = [];
   if (drops) for (const path of weights) fds.push(await openReadable(options, path, opened));
-  const launch = await prepareProgram(options, folder, spec, weights, { drops, env: gpuEnv(use.gpus) });
+  const part = await openPart(options, spec, weights, drops);
+  if (drops && part !== undefined) fds.push(await openFolder(part, opened));
+  const env = gpuEnv(use.gpus);
+  const launch = await prepareProgram(options, folder, spec, weights, { drops, env, part });
   const log = await open(fileIn(folder, "engine.log"), "a", 0o600);
   const address = await open(fileIn(folder, "address.json"), "a", 0o600);
   opened.push(log, address);
@@ -164,9 +167,14 @@ async function handOver(
   opened: FileHandle[],
 ): Promise<{ readonly dir: string; readonly fds: readonly number[] }> {
   if (!dropsPrivileges(options)) return { dir: part, fds: [] };
-  const handle = await open(part, constants.O_RDONLY | constants.O_DIRECTORY);
+  const fd = await openFolder(part, opened);
+  return { dir: `/proc/self/fd/${FIRST_FD + fds.weights.length}`, fds: [fd] };
+}
+
+async function openFolder(path: string, opened: FileHandle[]): Promise<number> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   opened.push(handle);
-  return { dir: `/proc/self/fd/${FIRST_FD + fds.weights.length}`, fds: [handle.fd] };
+  return handle.fd;
 }
 
 /** Of what an engine is handed beyond its standard streams and its address. */

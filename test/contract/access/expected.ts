@@ -109,6 +109,15 @@ ListWebhookDeliveries               | read  | 401  | 200   403   403     | 200  
 GetWebhookDelivery                  | read  | 401  | 200   404   404     | 200   200   404     | 200   200   404
 ReplayWebhookDelivery               | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
 
+CreateStorage                       | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
+GetStorage                          | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+UpdateStorage                       | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
+DeleteStorage                       | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
+ListStorageModels                   | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+DetachStorageModel                  | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
+AttachStorageModel                  | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
+ListStorageTiers                    | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
+
 CreateTicket                        | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
 ListTickets                         | read  | 401  | 200   403   403     | 200   200   200     | 200   200   200
 ListTickets~allUsers                | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200

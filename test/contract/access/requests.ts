@@ -12,6 +12,14 @@ const BY_USER = ({ userId }: Target) => ({ userId });
 const BY_MODEL = async (target: Target) => ({ modelId: await target.model() });
 const BY_ENDPOINT = async (target: Target) => ({ endpointId: await target.endpoint() });
 const BY_DELIVERY = async (target: Target) => ({ deliveryId: await target.delivery() });
+const STORED = async (target: Target) => {
+  await target.stored();
+  return BY_USER(target);
+};
+const STORED_MODEL = async (target: Target) => {
+  await target.stored();
+  return BY_MODEL(target);
+};
 /** Requests that name several users take one here. */
 const BY_USERS = ({ userId }: Target) => ({ targetUserIds: [userId] });
 const BY_TARGET = ({ userId }: Target) => ({ targetUserId: userId });
@@ -77,6 +85,14 @@ export const REQUESTS: Readonly<Record<string, (target: Target, caller: Target) 
   UnpublishModel: async (target) => ({ servedName: await target.servedName() }),
   InviteUser: BY_TARGET,
   RefundPayment: async (target) => ({ stripePaymentIntentId: await target.payment() }),
+  CreateStorage: ({ userId }) => ({ userId, tier: "STORAGE_TIER_BRONZE" }),
+  GetStorage: STORED,
+  UpdateStorage: async (target) => ({ ...(await STORED(target)), retentionDays: 7 }),
+  DeleteStorage: STORED,
+  ListStorageModels: STORED,
+  DetachStorageModel: STORED_MODEL,
+  AttachStorageModel: STORED_MODEL,
+  ListStorageTiers: () => ({}),
   CreateWebhookEndpoint: ({ userId }) => ({ userId, url: "https://example.com/hook" }),
   ListWebhookEndpoints: BY_USER,
   GetWebhookEndpoint: BY_ENDPOINT,

@@ -4,6 +4,7 @@ import type { AuditNotes } from "../../../src/audit/index.ts";
 import { createAuditNotes } from "../../../src/audit/index.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { createGuardedClient } from "../../../src/base/guarded-client.ts";
+import { StatusError } from "../../../src/base/status.ts";
 import { noSteps } from "../../../src/base/steps.ts";
 import * as billing from "../../../src/billing/index.ts";
 import { publish } from "../../../src/catalog/index.ts";
@@ -12,6 +13,7 @@ import { authenticate, createAccessToken, createApiKey, createUser } from "../..
 import { apiRoutes } from "../../../src/main/api-routes.ts";
 import { deployModel, type ModelsDeps, pauseModel } from "../../../src/models/index.ts";
 import * as edge from "../../../src/rpc/index.ts";
+import { createBucket, type TierSizes } from "../../../src/storage/index.ts";
 import { createTicket } from "../../../src/support/index.ts";
 import { createEndpoint, pingEndpoint, SEND_MS, type WebhooksDeps } from "../../../src/webhooks/index.ts";
 import type { Cleanup } from "../../support/cleanup.ts";
@@ -42,6 +44,8 @@ export interface Target {
   endpoint(): Promise<string>;
   delivery(): Promise<string>;
   payment(): Promise<string>;
+  /** Has external storage, from now on. */
+  stored(): Promise<void>;
 }
 
 export interface World {
@@ -62,6 +66,8 @@ const PRICE = {
   outputNanosPerMillion: 1n,
 };
 
+const TIERS: TierSizes = { BRONZE: 1, SILVER: 2, GOLD: 3 };
+
 export async function accessWorld(t: Cleanup): Promise<World> {
   const f = await modelFixture(t);
   const { ctx, deps } = f;
@@ -77,6 +83,7 @@ export async function accessWorld(t: Cleanup): Promise<World> {
     ctx: { ...ctx, clock },
     routes: apiRoutes({
       ...{ db: ctx.db, models: deps, payments, webhooks },
+      storage: { tiers: TIERS },
       passwordPage: async () => ({ url: "https://example.com/password" }),
     }),
     authenticate: (call, bearer) => authenticate({ ...call, db: ctx.db }, bearer),
@@ -176,6 +183,12 @@ function targetOf(ctx: DbCtx, { models: deps, payments, webhooks }: TargetDeps, 
         });
         return opened.ticket.id;
       }),
+    async stored() {
+      const input = { userId, tier: "BRONZE", retentionDays: 0 } as const;
+      await createBucket(ctx, { tiers: TIERS }, input).catch((error: unknown) => {
+        if (!(error instanceof StatusError) || error.reason !== "STORAGE_EXISTS") throw error;
+      });
+    },
     async funded() {
       await credit();
       await billing.attachCard(ctx, payments, { userId, cardId: "pm_card_visa" });
@@ -234,6 +247,7 @@ function nobody(ctx: DbCtx): Target {
     delivery: id,
     payment: id,
     funded: async () => {},
+    stored: async () => {},
     servedName: id,
   };
 }

@@ -22,6 +22,7 @@ import { AdminIdentityService } from "../../../gen/slipway/identity/v1/admin_ide
 import { ModelControlService } from "../../../gen/slipway/model/v1/model_control_service_pb.js";
 import { PreflightService } from "../../../gen/slipway/model/v1/preflight_service_pb.js";
 import { ObservabilityService } from "../../../gen/slipway/observability/v1/observability_service_pb.js";
+import { StorageService } from "../../../gen/slipway/storage/v1/storage_service_pb.js";
 import { WebhookService } from "../../../gen/slipway/webhooks/v1/webhook_service_pb.js";
 import { AdminBillingService } from "../../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
 import { BillingModelService } from "../../../gen/tensormesh/billing/v1/billing_model_service_pb.js";
@@ -65,6 +66,7 @@ export const SERVICES: readonly DescService[] = [
   PreflightService,
   PricingService,
   ReceiptService,
+  StorageService,
   StripeService,
   SupportService,
   UsageService,

@@ -39,8 +39,8 @@ test("failures say what to do next", async (t) => {
   const { as } = await setup(t);
   const missing = await as("show");
   assert.equal(missing.status, 5);
-  assert.match(missing.stderr, /STORAGE_NOT_FOUND[\s\S]*slipway storage create/);
-  assert.match((await as("create", "--tier", "gold")).stderr, /STORAGE_UNAVAILABLE[\s\S]*BRONZE or SILVER/);
+  assert.match(missing.stderr, /slipway storage create[\s\S]*STORAGE_NOT_FOUND/);
+  assert.match((await as("create", "--tier", "gold")).stderr, /BRONZE or SILVER[\s\S]*STORAGE_UNAVAILABLE/);
   assert.equal((await as("create", "--tier", "iron")).status, 2);
   assert.equal((await as("create", "--tier", "bronze", "--retention", "0")).status, 2);
 });

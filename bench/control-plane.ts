@@ -178,7 +178,7 @@ async function accessCheckMs(userId: string, modelId: string): Promise<number> {
   const contextValues = createContextValues().set(principalKey, principal);
   // Only what the check looks at.
   const request = { stream: false, method, message, contextValues } as unknown as UnaryRequest;
-  const next = access(async () => ({}) as never);
+  const next = access()(async () => ({}) as never);
   const check = () => {
     requireMethod(principal, method);
     return next(request);

@@ -9,7 +9,6 @@ import {
 } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { callCtx, type RoutesDeps } from "../identity/index.ts";
 import { autoTopUpToWire, moneyFromWire } from "./convert.ts";
-import { payerOf } from "./payer.ts";
 import { getAutoTopUp, type PaymentProcessor, setAutoTopUp } from "./payments/index.ts";
 import { takingPayments } from "./rpc-payments.ts";
 
@@ -19,7 +18,7 @@ export function autoTopUpService(
   return {
     async getAutoTopUp(_request, context) {
       const ctx = callCtx(deps, context);
-      const found = await getAutoTopUp(ctx, await payerOf(deps, context));
+      const found = await getAutoTopUp(ctx, deps.edge.ownerOf(context));
       return create(GetAutoTopUpResponseSchema, { autoTopUp: autoTopUpToWire(found, ctx.clock.now()) });
     },
     async setAutoTopUp(request, context) {

@@ -12,7 +12,6 @@ import {
 import { parsePage } from "../base/page.ts";
 import { callCtx, type RoutesDeps } from "../identity/index.ts";
 import { dateFromWire, moneyToWire } from "./convert.ts";
-import { payerOf } from "./payer.ts";
 import {
   listModelUsage,
   listUsageHistory,
@@ -25,7 +24,7 @@ import {
 export function usageService(deps: RoutesDeps): ServiceImpl<typeof UsageService> {
   return {
     async listModelUsage(request, context) {
-      const query = queryOf(request, await payerOf(deps, context));
+      const query = queryOf(request, deps.edge.ownerOf(context));
       const page = parsePage(request, usageQuery("models", query));
       const answer = await listModelUsage(callCtx(deps, context), query, page);
       return create(ListModelUsageResponseSchema, {
@@ -37,7 +36,7 @@ export function usageService(deps: RoutesDeps): ServiceImpl<typeof UsageService>
       });
     },
     async listUsageHistory(request, context) {
-      const query = queryOf(request, await payerOf(deps, context));
+      const query = queryOf(request, deps.edge.ownerOf(context));
       const page = parsePage(request, usageQuery("days", query));
       const { rows, currency, nextPageToken } = await listUsageHistory(callCtx(deps, context), query, page);
       return create(ListUsageHistoryResponseSchema, {

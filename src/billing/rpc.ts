@@ -55,7 +55,6 @@ import {
   topUpToWire,
 } from "./convert.ts";
 import { getTransaction } from "./get-transaction.ts";
-import { payerOf } from "./payer.ts";
 import {
   attachCard,
   createSetupIntent,
@@ -99,7 +98,7 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
 function balanceService(deps: BillingRoutesDeps): ServiceImpl<typeof UserBalanceService> {
   return {
     async getUserBalance(_request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const ctx = callCtx(deps, context);
       const balance = await balanceOf(ctx, userId);
       const { burnNanosPerHour, runwaySeconds } = await runwayOf(ctx, userId, balance);
@@ -119,7 +118,7 @@ function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof Billing
   return {
     async listBillingTransactions(request, context) {
       const query = {
-        userId: await payerOf(deps, context),
+        userId: deps.edge.ownerOf(context),
         codes: codesFromWire(request.type),
         modelId: request.modelId.toLowerCase(),
       };
@@ -131,18 +130,18 @@ function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof Billing
       });
     },
     async getBillingTransaction(request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const { transactionId } = request;
       const line = await getTransaction(callCtx(deps, context), { userId, transactionId });
       return create(GetBillingTransactionResponseSchema, { transaction: lineToWire(line) });
     },
     async getUserSpendingSummary(_request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const [summary] = await spendingSummaries(callCtx(deps, context), [userId]);
       return create(GetUserSpendingSummaryResponseSchema, summary && spendingToWire(summary));
     },
     async getUserSpendingHistory(_request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const history = await spendingHistory(callCtx(deps, context), userId);
       return create(GetUserSpendingHistoryResponseSchema, { buckets: spendingHistoryToWire(history) });
     },
@@ -157,7 +156,7 @@ function receiptService(deps: BillingRoutesDeps): ServiceImpl<typeof ReceiptServ
       return create(GetReceiptResponseSchema, { receipt: receiptToWire(receipt) });
     },
     async listReceipts(request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const query = { userId, modelId: request.modelId.toLowerCase() };
       const page = parsePage(request, receiptsQuery(query));
       const { rows, nextPageToken } = await listReceipts(callCtx(deps, context), query, page);
@@ -189,12 +188,12 @@ function pricingService(deps: BillingRoutesDeps): ServiceImpl<typeof PricingServ
 function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeService> {
   return {
     async getOrCreateStripeCustomer(_request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const stripeCusId = await customerOf(callCtx(deps, context), takingPayments(deps.payments), userId);
       return create(GetOrCreateStripeCustomerResponseSchema, { stripeCusId });
     },
     async listStripePaymentMethods(_request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const cards = await listCards(callCtx(deps, context), userId);
       return create(ListStripePaymentMethodsResponseSchema, {
         stripePaymentMethodIds: cards.map((card) => card.cardId),
@@ -226,7 +225,7 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       return create(SetDefaultStripePaymentMethodResponseSchema, { empty: create(EmptySchema) });
     },
     async createStripeSetupIntent(_request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const ctx = callCtx(deps, context);
       const key = paymentKey(deps, context) ?? ctx.random.uuid();
       const setup = await createSetupIntent(ctx, takingPayments(deps.payments), { userId, key });
@@ -236,7 +235,7 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
       });
     },
     async createStripePaymentIntent(request, context) {
-      const userId = await payerOf(deps, context);
+      const userId = deps.edge.ownerOf(context);
       const ctx = callCtx(deps, context);
       const paid = await topUp(ctx, takingPayments(deps.payments), {
         userId,
@@ -258,5 +257,5 @@ async function cardInput(
   request: { readonly stripePaymentMethodId: string },
   context: HandlerContext,
 ) {
-  return { userId: await payerOf(deps, context), cardId: request.stripePaymentMethodId };
+  return { userId: deps.edge.ownerOf(context), cardId: request.stripePaymentMethodId };
 }

@@ -9,7 +9,8 @@ import { cli, START } from "./testing/harness.ts";
 
 async function setup(t: Cleanup) {
   const { ctx, person } = await people(t, START);
-  const { server } = restEdge(t, ctx, [supportRoutes({ db: ctx.db, edge })]);
+  const support = { changed: async () => {} };
+  const { server } = restEdge(t, ctx, [supportRoutes({ db: ctx.db, edge, support })]);
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   t.after(() => server.app.server.closeAllConnections());
   const slipway = await cli(t, { SLIPWAY_API_URL: `http://127.0.0.1:${port}` });

@@ -2,13 +2,12 @@ import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/prot
 import type { HandlerContext } from "@connectrpc/connect";
 import type { BaseCtx } from "../base/ctx.ts";
 import { type Db, type DbCtx, type TxCtx, withTransaction } from "../db/db.ts";
-import { getUser } from "./find-user.ts";
 import type { Principal } from "./model.ts";
 
 /** What the edge knows of a call. Domains lie below the edge and can't import it, so main hands it to their routes. */
 export interface Edge {
   principalOf(context: HandlerContext): Principal;
-  /** The user whose resource the call is about, as the access table says: the caller, or whom an administrator names. */
+  /** The user whose resource the call is about, as the access table says: the caller, or whom an administrator names; there is such a user. */
   ownerOf(context: HandlerContext): string;
   /** As ownerOf; undefined where an administrator asks for every user's. */
   ownerOrAllOf(context: HandlerContext): string | undefined;
@@ -32,13 +31,6 @@ export interface RoutesDeps {
 /** The ctx of one call. */
 export function callCtx(deps: RoutesDeps, context: HandlerContext): DbCtx {
   return { ...deps.edge.ctxOf(context), db: deps.db };
-}
-
-/** Whose resource the call is about: the caller, or to administrators another user, who must exist. Throws USER_NOT_FOUND. */
-export async function existingOwnerOf(deps: RoutesDeps, context: HandlerContext): Promise<string> {
-  const userId = deps.edge.ownerOf(context);
-  if (userId !== deps.edge.principalOf(context).userId) await getUser(callCtx(deps, context), userId);
-  return userId;
 }
 
 /** One transaction for what is made and for the answer that a repeat of the call gets: a secret is never made twice. */

@@ -21,7 +21,6 @@ export {
   answeredOnce,
   callCtx,
   type Edge,
-  existingOwnerOf,
   type IdempotentAnswer,
   type RoutesDeps,
 } from "./edge.ts";

@@ -12,6 +12,8 @@ import { type StorageDeps, storageRoutes } from "../storage/index.ts";
 import { supportRoutes } from "../support/index.ts";
 import { type WebhooksDeps, webhookRoutes } from "../webhooks/index.ts";
 
+import { ticketChanged } from "./news.ts";
+
 export interface ApiRoutesDeps {
   readonly db: Db;
   readonly models: ModelsDeps;
@@ -33,7 +35,7 @@ export function apiRoutes(needs: ApiRoutesDeps): readonly ((router: ConnectRoute
     modelRoutes({ ...deps, models }),
     catalogRoutes(deps),
     storageRoutes({ ...deps, storage }),
-    supportRoutes(deps),
+    supportRoutes({ ...deps, support: { changed: ticketChanged } }),
     observabilityRoutes(deps),
     auditRoutes(deps),
     webhookRoutes({ ...deps, webhooks }),

@@ -10,7 +10,7 @@ import * as billing from "../billing/index.ts";
 import { type DbCtx, withTransaction } from "../db/db.ts";
 import { deleteModel } from "../models/index.ts";
 import { createEndpoint, listDeliveries, SEND_MS } from "../webhooks/index.ts";
-import { billingNews, modelNews } from "./news.ts";
+import { billingNews, modelNews, ticketChanged } from "./news.ts";
 
 /** A user's endpoint for everything; events are read from its deliveries, which nobody sends. */
 async function subscribe(t: { after(work: () => Promise<void>): void }, ctx: DbCtx, userId: string) {
@@ -154,4 +154,26 @@ test("without a mark no balance is low", async (t) => {
     f.ctx.db,
   );
   assert.equal(await billing.tellNews(f.ctx, billingNews), 0);
+});
+
+test("a ticket's change is told with states and counts, without its words", async (t) => {
+  const f = await modelFixture(t);
+  const told = await subscribe(t, f.ctx, f.owner.userId);
+  const change = {
+    ticketId: f.ctx.random.uuid(),
+    userId: f.owner.userId,
+    from: null,
+    to: "OPEN",
+    messageCount: 1,
+  } as const;
+  await withTransaction(f.ctx, (tx) => ticketChanged(tx, change));
+  const [event] = await told();
+  assert.equal(event.type, "ticket.changed");
+  assert.deepEqual(event.data, {
+    userId: f.owner.userId,
+    ticketId: change.ticketId,
+    previousStatus: "TICKET_STATUS_UNSPECIFIED",
+    status: "TICKET_STATUS_OPEN",
+    messageCount: 1,
+  });
 });

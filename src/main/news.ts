@@ -4,6 +4,7 @@ import type { TellNews } from "../billing/index.ts";
 import type { TxCtx } from "../db/db.ts";
 import type { ModelNews, ModelStatus } from "../models/index.ts";
 import type { FullNews } from "../storage/index.ts";
+import type { TicketChange } from "../support/index.ts";
 import { announce, type EventValue } from "../webhooks/index.ts";
 
 export const modelNews: ModelNews = {
@@ -34,6 +35,13 @@ export const billingNews: TellNews = (tx, news) => {
 
 export const storageFull = (tx: TxCtx, { userId, storageId, limitBytes }: FullNews): Promise<void> =>
   announce(tx, { userId, type: "storage.full", data: { storageId, limitBytes: String(limitBytes) } });
+
+export const ticketChanged = (tx: TxCtx, change: TicketChange): Promise<void> => {
+  const { ticketId, userId, from, to, messageCount } = change;
+  const previousStatus = `TICKET_STATUS_${from ?? "UNSPECIFIED"}`;
+  const data = { ticketId, previousStatus, status: `TICKET_STATUS_${to}`, messageCount };
+  return announce(tx, { userId, type: "ticket.changed", data });
+};
 
 /** As the API spells it. */
 function statusOf(status: ModelStatus | "UNSPECIFIED"): string {

@@ -9,7 +9,7 @@ import type { Steps } from "../base/steps.ts";
 import * as billing from "../billing/index.ts";
 import { createGateway, GATEWAY_LIMITS, type Gateway } from "../gateway/index.ts";
 import { createIdempotency } from "../idempotency/index.ts";
-import type { Terms } from "../identity/index.ts";
+import { getUser, type Terms } from "../identity/index.ts";
 import { runPeriodicJobs } from "../jobs/index.ts";
 import {
   httpCompletionProbe,
@@ -41,6 +41,7 @@ import { periodicJobs } from "./periodic-jobs.ts";
 import type { RoleName } from "./roles.ts";
 import { addStripeWebhook } from "./stripe-webhook.ts";
 import { VERSION } from "./version.ts";
+import { addWebhookMetrics } from "./webhook-metrics.ts";
 
 export interface Serving {
   readonly apiUrl: string;
@@ -109,8 +110,11 @@ export async function serve(
       undo.push(rpc.close);
       apiUrl = urlOf(config.SLIPWAY_BIND, rpc.port);
     }
-    if (roles.includes("worker"))
-      undo.push(startWorker(installation, models, payments, { webhooks, storage }));
+    if (roles.includes("worker")) {
+      const onAttempt = addWebhookMetrics(registry, installation.ctx);
+      const counted = { webhooks: { ...webhooks, onAttempt }, storage };
+      undo.push(startWorker(installation, models, payments, counted));
+    }
     if (config.SLIPWAY_METRICS_PORT !== undefined) {
       undo.push(await serveMetrics(config.SLIPWAY_METRICS_PORT, registries));
     }
@@ -188,6 +192,7 @@ async function startApi(
     ctx,
     routes: apiRoutes({ db, models, payments, webhooks, storage, passwordPage: login.passwordPage }),
     authenticate: (call, bearer) => login.authenticate({ ...call, db }, bearer),
+    requireUser: async (call, userId) => void (await getUser({ ...call, db }, userId)),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     pace: rateLimit.take,
     noteAudit: auditNotes.note,

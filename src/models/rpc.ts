@@ -24,7 +24,7 @@ import {
   ListModelsResponseSchema,
   ModelService,
 } from "../../gen/tensormesh/model/v1/model_service_pb.js";
-import { callCtx, existingOwnerOf, type RoutesDeps } from "../identity/index.ts";
+import { callCtx, type RoutesDeps } from "../identity/index.ts";
 import { deployFromWire, eventToWire, modelToWire, statusesFromWire } from "./convert.ts";
 import { preflightToWire } from "./convert-preflight.ts";
 import { deleteModel } from "./delete-model.ts";
@@ -66,7 +66,7 @@ function deployService(deps: ModelRoutesDeps): ServiceImpl<typeof BillingModelSe
   return {
     async deployModel(request, context) {
       const principal = deps.edge.principalOf(context);
-      const ownerId = await existingOwnerOf(deps, context);
+      const ownerId = deps.edge.ownerOf(context);
       // The key is shown to its owner alone, also where an administrator deploys for somebody.
       const answer = (view: ModelView) => {
         const shown = ownerId === principal.userId ? view : { ...view, apiKey: "" };
@@ -172,7 +172,7 @@ function preflightService(deps: ModelRoutesDeps): ServiceImpl<typeof PreflightSe
   return {
     async preflightModel(request, context) {
       const deploy = request.deploy ?? create(DeployModelRequestSchema);
-      const ownerId = await existingOwnerOf(deps, context);
+      const ownerId = deps.edge.ownerOf(context);
       const found = await preflight(callCtx(deps, context), deps.models, deployFromWire(deploy, ownerId));
       return preflightToWire(found);
     },

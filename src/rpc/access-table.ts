@@ -37,8 +37,8 @@ export type Whose =
   /** The caller's; the request can name no other. Where it has a field for the one who asks (`asker`), that is the caller or nobody. */
   | { readonly kind: "caller"; readonly asker?: string }
   /**
-   * The user's in `field`: empty is the caller, another is for administrators, to the rest NOT_ALLOWED. With the flag `all`
-   * administrators get every user's.
+   * The user's in `field`: empty is the caller, another is for administrators and must exist, to the rest NOT_ALLOWED. With the
+   * flag `all` administrators get every user's.
    */
   | { readonly kind: "owner"; readonly field: string; readonly all?: string }
   /**
@@ -48,9 +48,14 @@ export type Whose =
   | { readonly kind: "resource"; readonly asker?: string }
   /**
    * Users' in the fields `subjects`, whom an administrator asks about or changes; every user's where they are empty. `asker`
-   * names the one who asks: the token's user or nobody.
+   * names the one who asks: the token's user or nobody. `known`: those who are named must exist.
    */
-  | { readonly kind: "users"; readonly asker?: string; readonly subjects: readonly string[] }
+  | {
+      readonly kind: "users";
+      readonly asker?: string;
+      readonly subjects: readonly string[];
+      readonly known?: true;
+    }
   /** The installation's: no user's in particular. */
   | { readonly kind: "installation"; readonly asker?: string };
 
@@ -76,7 +81,7 @@ const row = (role: Role, scope: "read" | "write", whose: Whose, action?: AuditAc
   ...(action && { action }),
 });
 const asked = (subjects: readonly string[]): Whose => ({ kind: "users", asker: "user_id", subjects });
-const over = (...subjects: readonly string[]): Whose => ({ kind: "users", subjects });
+const over = (...subjects: readonly string[]) => ({ kind: "users", subjects }) as const satisfies Whose;
 
 const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   // Accounts
@@ -105,7 +110,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     enableUser: row("ADMIN", "write", over("target_user_id")),
     inviteUser: row("ADMIN", "write", over("target_user_id")),
     createAccessToken: row("ADMIN", "write", OWNER),
-    listAccessTokens: row("ADMIN", "read", over("user_id")),
+    listAccessTokens: row("ADMIN", "read", { ...over("user_id"), known: true }),
     revokeAccessToken: row("ADMIN", "write", RESOURCE),
   }),
   // Support

@@ -2,10 +2,11 @@
 import type { DescMessage, DescMethod, Message } from "@bufbuild/protobuf";
 import { isReflectList, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
+import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
 import { ownerOf, type Principal, requireCaller, requireRole, requireScope } from "../identity/index.ts";
 import { type AccessRow, findAccess, type Whose } from "./access-table.ts";
-import { principalOf } from "./context.ts";
+import { ctxOf, principalOf } from "./context.ts";
 
 /** The users that a call is about, as far as its request tells. */
 export interface Concern {
@@ -67,30 +68,48 @@ function ownerIn(
   return { userId: everyUser ? undefined : ownerOf(principal, users[0] ?? "") };
 }
 
-/** Refuses calls about what is not the caller's, and leaves word of whose it is for the handler. */
-export const access: Interceptor = (next) => (request) => {
-  const { method, contextValues } = request;
-  const look = (request: Message) => {
-    const { whose } = accessOf(method);
-    const message = reflect(method.input, request);
-    const named = namedIn(whose, message);
-    // First of all, so that a refusal can be told with whom it was about.
-    contextValues.set(concernKey, named);
-    const owner = ownerIn(principalOf({ values: contextValues }), whose, message, named);
-    if (owner) contextValues.set(concernKey, { ...named, owner });
-  };
-  if (!request.stream) {
-    look(request.message);
-    return next(request);
-  }
-  async function* looked(messages: AsyncIterable<Message>) {
-    for await (const message of messages) {
-      look(message);
-      yield message;
+/** Whether there is such a user: administrators may name any id. Throws USER_NOT_FOUND. */
+export type RequireUser = (ctx: BaseCtx, userId: string) => Promise<void>;
+
+/** Those whom an administrator names and who must be there, so that nobody is shown the empty list of a mistyped id. */
+function mustExist(whose: Whose, principal: Principal, { users, owner }: Concern): readonly string[] {
+  if (whose.kind === "users") return whose.known === true ? users : [];
+  const named = owner?.userId;
+  return whose.kind === "owner" && named !== undefined && named !== principal.userId ? [named] : [];
+}
+
+/**
+ * Refuses calls about what is not the caller's or about users who don't exist, and leaves word of whose it is for the handler.
+ * Without `requireUser` nobody is looked up.
+ */
+export const access =
+  (requireUser?: RequireUser): Interceptor =>
+  (next) =>
+  (call) => {
+    const { method, contextValues } = call;
+    const look = async (request: Message) => {
+      const { whose } = accessOf(method);
+      const message = reflect(method.input, request);
+      const named = namedIn(whose, message);
+      // First of all, so that a refusal can be told with whom it was about.
+      contextValues.set(concernKey, named);
+      const principal = principalOf({ values: contextValues });
+      const owner = ownerIn(principal, whose, message, named);
+      const concern = owner ? { ...named, owner } : named;
+      contextValues.set(concernKey, concern);
+      for (const userId of mustExist(whose, principal, concern)) {
+        await requireUser?.(ctxOf({ values: contextValues, signal: call.signal }), userId);
+      }
+    };
+    if (!call.stream) return look(call.message).then(() => next(call));
+    async function* looked(messages: AsyncIterable<Message>) {
+      for await (const message of messages) {
+        await look(message);
+        yield message;
+      }
     }
-  }
-  return next({ ...request, message: looked(request.message) });
-};
+    return next({ ...call, message: looked(call.message) });
+  };
 
 /** The user whose resource the call is about. Only for methods whose row says `caller` or `owner`. */
 export function ownerOfCall(context: { readonly values: ContextValues }): string {

@@ -10,7 +10,7 @@ import {
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import type { FastifyInstance } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
-import { access, checkAccess } from "./access.ts";
+import { access, checkAccess, type RequireUser } from "./access.ts";
 import { addressKey, requestIdKey } from "./context.ts";
 import { type DeadlineLimits, deadline } from "./deadline.ts";
 import { requestGate } from "./gate.ts";
@@ -43,6 +43,8 @@ export interface RpcServerOptions extends PlainRoutes {
   /** Each adds one domain's services to the router. */
   readonly routes: readonly ((router: ConnectRouter) => void)[];
   readonly authenticate: Authenticate;
+  /** Looks up users whom administrators name; without it nobody is. */
+  readonly requireUser?: RequireUser;
   /** Without it an Idempotency-Key has no effect. */
   readonly idempotency?: Idempotency;
   /** Other protocols on the same port. */
@@ -152,7 +154,7 @@ function interceptorsOf(
     observe(options.ctx, finished),
     ...(options.noteAudit ? [audited(options.noteAudit)] : []),
     validation,
-    access,
+    access(options.requireUser),
     deadline(options.ctx.clock, limits, shutdown),
     ...(options.idempotency ? [idempotent(options.idempotency)] : []),
   ];

@@ -2,11 +2,14 @@ import { type DbCtx, withTransaction } from "../db/db.ts";
 import { ownedTicket, type TicketInput, viewOf } from "./get-ticket.ts";
 import { MESSAGES_MAX, statusAfterMessage, type TicketView, ticketFull } from "./model.ts";
 import { newMessage } from "./new-message.ts";
+import type { SupportDeps } from "./ports.ts";
 import { insertMessage, updateTicket } from "./store.ts";
+import { tellChange } from "./tell-change.ts";
 
 /** Adds the caller's message to a ticket. Throws TICKET_NOT_FOUND, TICKET_FULL. */
 export function appendMessage(
   ctx: DbCtx,
+  deps: SupportDeps,
   input: TicketInput & { readonly content: string },
 ): Promise<TicketView> {
   return withTransaction(ctx, async (tx) => {
@@ -17,6 +20,8 @@ export function appendMessage(
     await insertMessage(tx, ticket.id, message);
     const status = statusAfterMessage(ticket, message.userId);
     const change = { status, messageCount: number, updatedAt: message.createdAt };
-    return viewOf(tx, await updateTicket(tx, ticket.id, change));
+    const updated = await updateTicket(tx, ticket.id, change);
+    await tellChange(tx, deps, ticket.status, updated);
+    return viewOf(tx, updated);
   });
 }

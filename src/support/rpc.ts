@@ -17,13 +17,19 @@ import { createTicket } from "./create-ticket.ts";
 import { getTicket } from "./get-ticket.ts";
 import { listTickets } from "./list-tickets.ts";
 import type { TicketView } from "./model.ts";
+import type { SupportDeps } from "./ports.ts";
+
+export interface SupportRoutesDeps extends RoutesDeps {
+  readonly support: SupportDeps;
+}
 
 /** Registers SupportService. */
-export function supportRoutes(deps: RoutesDeps): (router: ConnectRouter) => void {
+export function supportRoutes(deps: SupportRoutesDeps): (router: ConnectRouter) => void {
   return (router) => void router.service(SupportService, supportService(deps));
 }
 
-function supportService(deps: RoutesDeps): ServiceImpl<typeof SupportService> {
+function supportService(deps: SupportRoutesDeps): ServiceImpl<typeof SupportService> {
+  const { support } = deps;
   return {
     createTicket(request, context) {
       const input = {
@@ -34,7 +40,7 @@ function supportService(deps: RoutesDeps): ServiceImpl<typeof SupportService> {
         content: request.message?.content ?? "",
       };
       return answeredOnce(deps, context, CreateTicketResponseSchema, async (tx) =>
-        create(CreateTicketResponseSchema, { ticket: viewToWire(await createTicket(tx, input)) }),
+        create(CreateTicketResponseSchema, { ticket: viewToWire(await createTicket(tx, support, input)) }),
       );
     },
     async listTickets(request, context) {
@@ -55,11 +61,13 @@ function supportService(deps: RoutesDeps): ServiceImpl<typeof SupportService> {
     appendTicketMessage(request, context) {
       const input = { ...target(deps, request, context), content: request.message?.content ?? "" };
       return answeredOnce(deps, context, AppendTicketMessageResponseSchema, async (tx) =>
-        create(AppendTicketMessageResponseSchema, { ticket: viewToWire(await appendMessage(tx, input)) }),
+        create(AppendTicketMessageResponseSchema, {
+          ticket: viewToWire(await appendMessage(tx, support, input)),
+        }),
       );
     },
     async closeTicket(request, context) {
-      const view = await closeTicket(callCtx(deps, context), target(deps, request, context));
+      const view = await closeTicket(callCtx(deps, context), support, target(deps, request, context));
       return create(CloseTicketResponseSchema, { ticket: viewToWire(view) });
     },
   };

@@ -5,7 +5,7 @@ import { sql } from "kysely";
 import type { Cleanup } from "../../test/support/cleanup.ts";
 import { type Json, type Person, people, restEdge } from "../../test/support/rest-edge.ts";
 import * as edge from "../rpc/index.ts";
-import { supportRoutes } from "./index.ts";
+import { supportRoutes, type TicketChange } from "./index.ts";
 import { MESSAGES_MAX, OPEN_TICKETS_MAX } from "./model.ts";
 
 const START = new Date("2026-03-01T10:00:00Z");
@@ -16,13 +16,15 @@ const QUESTION = { subject: "Slow", type: "TICKET_TYPE_TECHNICAL", message: { co
 
 async function setup(t: Cleanup) {
   const { ctx, advance, person } = await people(t, START);
-  const { call } = restEdge(t, ctx, [supportRoutes({ db: ctx.db, edge })]);
+  const told: TicketChange[] = [];
+  const support = { changed: async (_tx: unknown, change: TicketChange) => void told.push(change) };
+  const { call } = restEdge(t, ctx, [supportRoutes({ db: ctx.db, edge, support })]);
   const [ada, eve, root] = [await person("Ada"), await person("Eve"), await person("Root", "ADMIN")];
   const open = async (who: Person, change: object = {}) =>
     (await call(who, "POST", TICKETS, { ...QUESTION, ...change })).body.ticket;
   const write = (who: Person, ticket: Json | undefined, content: string, more: object = {}) =>
     call(who, "POST", `${TICKETS}/${ticket?.ticketId}/messages`, { message: { content }, ...more });
-  return { ctx, advance, call, ada, eve, root, open, write };
+  return { ctx, advance, call, ada, eve, root, open, write, told };
 }
 
 const said = (ticket: Json | undefined) =>
@@ -237,4 +239,21 @@ test("what was written can't be changed, not even by the program", async (t) => 
   await open(ada);
   await assert.rejects(sql`update support_message set content = 'other'`.execute(ctx.db));
   await assert.rejects(sql`delete from support_message`.execute(ctx.db));
+});
+
+test("every change is handed on once, for the requester: opened, answered, closed and opened again", async (t) => {
+  const { call, ada, root, open, write, told } = await setup(t);
+  const opened = await open(ada);
+  const path = `${TICKETS}/${opened?.ticketId}`;
+  await write(root, opened, "We look.");
+  await call(root, "POST", `${path}:close`, {});
+  await call(root, "POST", `${path}:close`, {});
+  await write(ada, opened, "Again.");
+  const change = { ticketId: String(opened?.ticketId), userId: ada.id };
+  assert.deepEqual(told, [
+    { ...change, from: null, to: "OPEN", messageCount: 1 },
+    { ...change, from: "OPEN", to: "IN_PROGRESS", messageCount: 2 },
+    { ...change, from: "IN_PROGRESS", to: "CLOSED", messageCount: 2 },
+    { ...change, from: "CLOSED", to: "OPEN", messageCount: 3 },
+  ]);
 });

@@ -42,20 +42,33 @@ export async function deliver(ctx: DbCtx, deps: WebhooksDeps, delivery: Delivery
   const target = await selectTarget(ctx, delivery.endpointId);
   if (target === undefined) return; // deleted, and its deliveries with it
   if (target.isDisabled && delivery.eventType !== "webhook.ping") return; // cancelled meanwhile
-  if (delivery.attemptCount > delivery.attemptsMax) return record(ctx, delivery, undefined);
+  if (delivery.attemptCount > delivery.attemptsMax) {
+    await record(ctx, delivery, undefined);
+    return;
+  }
   const secrets = openSecrets(deps.box, delivery.endpointId, target, ctx.clock.now());
   const sent = await send(ctx, deps, { delivery, url: target.url, secrets });
   deps.steps.reach("webhooks.sent");
-  await record(ctx, delivery, sent);
+  const status = await record(ctx, delivery, sent);
+  if (status !== undefined) deps.onAttempt?.(OUTCOMES[status]);
   deps.steps.reach("webhooks.recorded");
 }
 
-/** Writes an attempt's end and what it says of the endpoint. `sent` is missing where the last attempt never came to an end. */
-async function record(ctx: DbCtx, delivery: Delivery, sent: Sent | undefined): Promise<void> {
+const OUTCOMES = { DELIVERED: "delivered", PENDING: "failed", FAILED: "given_up" } as const;
+
+/**
+ * Writes an attempt's end and what it says of the endpoint; gives what the delivery is now, undefined where the claim was lost.
+ * `sent` is missing where the last attempt never came to an end.
+ */
+async function record(
+  ctx: DbCtx,
+  delivery: Delivery,
+  sent: Sent | undefined,
+): Promise<keyof typeof OUTCOMES | undefined> {
   const chance = ctx.random.bytes(4).readUInt32BE() / 2 ** 32;
-  await withTransaction(ctx, async (tx) => {
+  return withTransaction(ctx, async (tx) => {
     const endpoint = await lockEndpoint(tx, delivery.endpointId);
-    if (!endpoint) return;
+    if (!endpoint) return undefined;
     const at = tx.clock.now();
     const number = delivery.attemptCount;
     const status = statusAfter(delivery, sent);
@@ -69,10 +82,11 @@ async function record(ctx: DbCtx, delivery: Delivery, sent: Sent | undefined): P
       nextAttemptAt,
       at,
     };
-    if (!(await endAttempt(tx, end))) return;
+    if (!(await endAttempt(tx, end))) return undefined;
     const after = healthAfter(endpoint, delivery, sent, at);
     await updateHealth(tx, after);
     if (after.disabled && !endpoint.disabled) await cancelPending(tx, endpoint.id, at);
+    return status;
   });
 }
 

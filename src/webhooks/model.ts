@@ -7,6 +7,7 @@ export const EVENT_TYPES = [
   "payment.failed",
   "payment.succeeded",
   "storage.full",
+  "ticket.changed",
   "webhook.ping",
 ] as const;
 export type EventType = (typeof EVENT_TYPES)[number];

@@ -16,7 +16,7 @@ import {
   WebhookService,
 } from "../../gen/slipway/webhooks/v1/webhook_service_pb.js";
 import { parsePage } from "../base/page.ts";
-import { answeredOnce, callCtx, getUser, type RoutesDeps } from "../identity/index.ts";
+import { answeredOnce, callCtx, type RoutesDeps } from "../identity/index.ts";
 import { deliveryToWire, endpointToWire, statusFromWire } from "./convert.ts";
 import { createEndpoint } from "./create-endpoint.ts";
 import { deleteEndpoint } from "./delete-endpoint.ts";
@@ -57,7 +57,7 @@ function endpoints(deps: WebhookRoutesDeps): Omit<Service, OfDeliveries> {
     },
     async listWebhookEndpoints(_request, context) {
       const ctx = callCtx(deps, context);
-      const found = await listEndpoints(ctx, { userId: await ownerIn(deps, context) });
+      const found = await listEndpoints(ctx, { userId: deps.edge.ownerOf(context) });
       const now = ctx.clock.now();
       return create(ListWebhookEndpointsResponseSchema, {
         endpoints: found.map((endpoint) => endpointToWire(endpoint, now)),
@@ -108,7 +108,7 @@ function deliveries(deps: WebhookRoutesDeps): Pick<Service, OfDeliveries> {
   return {
     async listWebhookDeliveries(request, context) {
       const input = {
-        userId: await ownerIn(deps, context),
+        userId: deps.edge.ownerOf(context),
         endpointId: request.endpointId.toLowerCase(),
         status: statusFromWire(request.status),
       };
@@ -140,11 +140,4 @@ function endpointIn(deps: RoutesDeps, context: HandlerContext, request: { readon
 
 function deliveryIn(deps: RoutesDeps, context: HandlerContext, request: { readonly deliveryId: string }) {
   return { principal: deps.edge.principalOf(context), deliveryId: request.deliveryId.toLowerCase() };
-}
-
-/** The caller, or to administrators another user, who must exist. */
-async function ownerIn(deps: RoutesDeps, context: HandlerContext): Promise<string> {
-  const userId = deps.edge.ownerOf(context);
-  if (userId !== deps.edge.principalOf(context).userId) await getUser(callCtx(deps, context), userId);
-  return userId;
 }

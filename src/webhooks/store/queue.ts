@@ -74,3 +74,19 @@ export async function isFull(ctx: DbCtx, endpointId: string, pendingMax: number)
   );
   return rows.length > 0;
 }
+
+/** What waits, and since when the longest due of it is; of an index that holds what waits alone. */
+export async function selectQueueHealth(
+  ctx: DbCtx,
+): Promise<{ readonly waiting: number; readonly dueSince: Date | null; readonly failingEndpoints: number }> {
+  const { rows } = await sql<{ waiting: number; due_since: Date | null; failing: number }>`
+    select count(*)::int as waiting, min(next_attempt_at) as due_since,
+      (select count(*)::int from webhook_endpoint where disabled_reason = 'FAILING') as failing
+    from webhook_delivery where status = 'PENDING'`.execute(ctx.db);
+  const [row] = rows;
+  return {
+    waiting: row?.waiting ?? 0,
+    dueSince: row?.due_since ?? null,
+    failingEndpoints: row?.failing ?? 0,
+  };
+}

@@ -39,17 +39,17 @@ InviteUser                          | write | 401  | 403   403   403     | 200  
 InviteUser~superAdmin               | write | 401  | -     403   -       | -     403   -       | -     200   -
 CreateAccessToken                   | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 CreateAccessToken~superAdmin        | write | 401  | -     403   -       | -     403   -       | -     200   -
-ListAccessTokens                    | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+ListAccessTokens                    | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 RevokeAccessToken                   | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 RevokeAccessToken~superAdmin        | write | 401  | -     403   -       | -     403   -       | -     200   -
-ListActivities                      | read  | 401  | 200   403   403     | 200   200   200     | 200   200   200
+ListActivities                      | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
 ListAuditEvents                     | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
 
 DeployModel                         | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
 PreflightModel                      | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
 GetModel                            | read  | 401  | 200   404   404     | 200   200   404     | 200   200   404
-ListModels                          | read  | 401  | 200   403   403     | 200   200   200     | 200   200   200
-ListModels~allUsers                 | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+ListModels                          | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+ListModels~allUsers                 | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 DeleteModel                         | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
 UpdateModel                         | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
 PauseModel                          | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
@@ -119,8 +119,8 @@ AttachStorageModel                  | write | 401  | 200   404   404     | 200  
 ListStorageTiers                    | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
 
 CreateTicket                        | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
-ListTickets                         | read  | 401  | 200   403   403     | 200   200   200     | 200   200   200
-ListTickets~allUsers                | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+ListTickets                         | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+ListTickets~allUsers                | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 GetTicket                           | read  | 401  | 200   404   404     | 200   200   404     | 200   200   404
 AppendTicketMessage                 | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
 AppendTicketMessage~asker           | write | 401  | 200   403   403     | 200   403   403     | 200   403   403

@@ -9,7 +9,13 @@ import { noSteps } from "../../../src/base/steps.ts";
 import * as billing from "../../../src/billing/index.ts";
 import { publish } from "../../../src/catalog/index.ts";
 import { type DbCtx, withTransaction } from "../../../src/db/db.ts";
-import { authenticate, createAccessToken, createApiKey, createUser } from "../../../src/identity/index.ts";
+import {
+  authenticate,
+  createAccessToken,
+  createApiKey,
+  createUser,
+  getUser,
+} from "../../../src/identity/index.ts";
 import { apiRoutes } from "../../../src/main/api-routes.ts";
 import { deployModel, type ModelsDeps, pauseModel } from "../../../src/models/index.ts";
 import * as edge from "../../../src/rpc/index.ts";
@@ -87,6 +93,7 @@ export async function accessWorld(t: Cleanup): Promise<World> {
       passwordPage: async () => ({ url: "https://example.com/password" }),
     }),
     authenticate: (call, bearer) => authenticate({ ...call, db: ctx.db }, bearer),
+    requireUser: async (call, userId) => void (await getUser({ ...call, db: ctx.db }, userId)),
     noteAudit: notes.note,
     openApi: "{}",
     version: "test",
@@ -174,13 +181,17 @@ function targetOf(ctx: DbCtx, { models: deps, payments, webhooks }: TargetDeps, 
     },
     ticket: () =>
       withTransaction(ctx, async (tx) => {
-        const opened = await createTicket(tx, {
-          principal,
-          userId,
-          subject: "s",
-          type: "OTHER",
-          content: "c",
-        });
+        const opened = await createTicket(
+          tx,
+          { changed: async () => {} },
+          {
+            principal,
+            userId,
+            subject: "s",
+            type: "OTHER",
+            content: "c",
+          },
+        );
         return opened.ticket.id;
       }),
     async stored() {

@@ -1,6 +1,6 @@
 // Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
 const domains =
-  "audit|identity|oidc|openid-provider|idempotency|rate-limit|billing|models|catalog|support|weights|webhooks|storage|gateway|jobs|observability|client";
+  "audit|identity|oidc|openid-provider|idempotency|rate-limit|billing|models|catalog|support|weights|webhooks|mail|storage|gateway|jobs|observability|client";
 
 /** A folder of src and the folders of src that it may import, besides itself. */
 const allowed = {
@@ -18,6 +18,7 @@ const allowed = {
   idempotency: ["base", "db"],
   "rate-limit": ["base", "db"],
   webhooks: ["base", "db", "identity"],
+  mail: ["base", "db", "identity", "webhooks"],
   billing: ["base", "db", "jobs", "audit", "identity", "engines"],
   models: ["base", "db", "jobs", "identity", "billing", "engines", "providers", "weights"],
   catalog: ["base", "db", "audit", "identity", "billing", "models"],

@@ -106,6 +106,7 @@ export const REASONS = [
   "LOGS_UNAVAILABLE",
   // money
   "BALANCE_TOO_LOW",
+  "RUNWAY_SHORT",
   "CARD_MISSING",
   "CARD_EXPIRED",
   "CARD_DECLINED",

@@ -2,7 +2,6 @@
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { type Balance, balanceTooLow, readBalance, readBalances } from "./ledger/index.ts";
-import { burnOf } from "./metering/index.ts";
 import {
   accountRestricted,
   cardExpired,
@@ -13,6 +12,7 @@ import {
   isExpired,
   listCards,
 } from "./payments/index.ts";
+import { type Runway, runwayAt, runwayOf, selectMarks, shortest } from "./runway/index.ts";
 import { type BillingSettings, readSettings } from "./settings.ts";
 
 /** What the user has, in the installation's currency; zero before the first movement. */
@@ -25,20 +25,6 @@ export async function balancesOf(ctx: DbCtx, userIds: readonly string[]): Promis
   return readBalances(ctx, userIds, (await readSettings(ctx)).currency);
 }
 
-export interface Runway {
-  /** What open windows cost an hour. */
-  readonly burnNanosPerHour: bigint;
-  /** How long the available money lasts at that; null when nothing is burnt. */
-  readonly runwaySeconds: number | null;
-}
-
-export async function runwayOf(ctx: DbCtx, userId: string, balance: Balance): Promise<Runway> {
-  const burnNanosPerHour = await burnOf(ctx, userId);
-  const runwaySeconds =
-    burnNanosPerHour === 0n ? null : Number((balance.availableNanos * 3_600n) / burnNanosPerHour);
-  return { burnNanosPerHour, runwaySeconds };
-}
-
 export interface MoneyQuestion {
   readonly userId: string;
   /** What would be held. */
@@ -46,6 +32,8 @@ export interface MoneyQuestion {
   readonly currency: string;
   /** Test money pays for local places only. */
   readonly placeKind: "local" | "cloud";
+  /** What running models would cost an hour more, for a model that scales up: refused where the runway becomes too short. */
+  readonly scaleUpNanosPerHour?: bigint;
 }
 
 export interface MoneyVerdict extends Runway {
@@ -53,7 +41,7 @@ export interface MoneyVerdict extends Runway {
   readonly balance: Balance;
   /** "ok" also where the installation takes no payments: no card could be had. */
   readonly card: "ok" | "missing" | "expired";
-  /** ACCOUNT_RESTRICTED, BALANCE_TOO_LOW, CARD_MISSING, CARD_EXPIRED, TEST_MONEY_REFUSED, CURRENCY_MISMATCH: all that apply. */
+  /** ACCOUNT_RESTRICTED, BALANCE_TOO_LOW, RUNWAY_SHORT, CARD_MISSING, CARD_EXPIRED, TEST_MONEY_REFUSED, CURRENCY_MISMATCH: all that apply. */
   readonly errors: readonly StatusError[];
 }
 
@@ -62,10 +50,12 @@ export async function moneyVerdict(ctx: DbCtx, question: MoneyQuestion): Promise
   const settings = await readSettings(ctx);
   const balance = await readBalance(ctx, question.userId, settings.currency);
   const card = await cardState(ctx, question.userId, settings);
+  const runway = await runwayOf(ctx, question.userId, balance);
   const debtNanos = await debtOf(ctx, question.userId, settings.currency);
   const errors = [
     ...(debtNanos > 0n ? [accountRestricted(debtNanos, settings.currency)] : []),
     ...moneyErrors(question, balance),
+    ...(await runwayErrors(ctx, question, balance, runway)),
     ...(card === "missing" ? [cardMissing()] : card === "expired" ? [cardExpired()] : []),
     ...(question.placeKind === "cloud" && (await hasTestMoney(ctx, question.userId)) ? [testMoney()] : []),
   ];
@@ -74,7 +64,7 @@ export async function moneyVerdict(ctx: DbCtx, question: MoneyQuestion): Promise
     balance,
     card,
     errors,
-    ...(await runwayOf(ctx, question.userId, balance)),
+    ...runway,
   };
 }
 
@@ -83,6 +73,32 @@ function moneyErrors(question: MoneyQuestion, balance: Balance): readonly Status
   if (currency !== balance.currency) return [currencyMismatch(balance.currency)];
   const { availableNanos } = balance;
   return availableNanos < neededNanos ? [balanceTooLow({ neededNanos, availableNanos, currency })] : [];
+}
+
+/** Who has money for the shortest mark alone should not spend it faster. */
+async function runwayErrors(
+  ctx: DbCtx,
+  question: MoneyQuestion,
+  balance: Balance,
+  burn: Runway,
+): Promise<readonly StatusError[]> {
+  const added = question.scaleUpNanosPerHour ?? 0n;
+  if (added === 0n) return [];
+  const mark = shortest(await selectMarks(ctx));
+  const runwaySeconds = runwayAt(balance.availableNanos, burn, added);
+  return mark !== null && runwaySeconds !== null && runwaySeconds < mark
+    ? [runwayShort(runwaySeconds, mark)]
+    : [];
+}
+
+function runwayShort(runwaySeconds: number, markSeconds: number): StatusError {
+  const minutes = (seconds: number) => `${Math.floor(seconds / 60)} min`;
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "RUNWAY_SHORT",
+    message: `With more replicas the balance would last for ${minutes(runwaySeconds)}, and at least ${minutes(markSeconds)} are asked for. Top up the balance, or stop something that runs.`,
+    metadata: { runwaySeconds: String(runwaySeconds), neededSeconds: String(markSeconds) },
+  });
 }
 
 async function cardState(

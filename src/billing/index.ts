@@ -4,8 +4,6 @@ export {
   type MoneyQuestion,
   type MoneyVerdict,
   moneyVerdict,
-  type Runway,
-  runwayOf,
 } from "./balance.ts";
 export { type CreditInput, grantCredit } from "./grant-credit.ts";
 export { auditLedger, type Balance, type LedgerAudit, rebuildBalances } from "./ledger/index.ts";
@@ -79,6 +77,7 @@ export {
 export type { GpuReceipt, Receipt, TokenReceipt } from "./receipt-store.ts";
 export { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 export { type BillingRoutesDeps, billingRoutes } from "./rpc.ts";
+export { moneyCameSince, type Runway, runwayOf, watchRunways } from "./runway/index.ts";
 export { type BillingSettings, configureBilling, type PaymentsMode, readSettings } from "./settings.ts";
 export { pruneSpending } from "./spending/index.ts";
 export { type StatementQuery, statement, statementQuery } from "./statement.ts";

@@ -6,6 +6,16 @@ import { type DbCtx, type TxCtx, withTransaction } from "../db/db.ts";
 export type News =
   /** All that is there, holds included, fell below the mark. */
   | { readonly kind: "BALANCE_LOW"; readonly userId: string; readonly left: Money; readonly mark: Money }
+  /** What is available lasts for less than the mark. */
+  | {
+      readonly kind: "RUNWAY_LOW";
+      readonly userId: string;
+      readonly available: Money;
+      /** What running models and tokens cost an hour. */
+      readonly burn: Money;
+      readonly runwaySeconds: number;
+      readonly markSeconds: number;
+    }
   | {
       readonly kind: "PAYMENT_FAILED" | "PAYMENT_SUCCEEDED";
       readonly userId: string;
@@ -41,6 +51,26 @@ export async function notePayment(
   );
 }
 
+/** Notes that the runway is shorter than a mark, in the transaction that remembers that it was told. */
+export async function noteRunway(
+  tx: TxCtx,
+  runway: {
+    readonly userId: string;
+    readonly available: Money;
+    readonly burnNanos: bigint;
+    readonly runwaySeconds: number;
+    readonly markSeconds: number;
+  },
+): Promise<void> {
+  const { userId, available, burnNanos, runwaySeconds, markSeconds } = runway;
+  const details = { burnNanos: burnNanos.toString(), runwaySeconds, markSeconds };
+  await sql`
+    insert into billing_news (kind, user_id, currency, amount, details)
+    values ('RUNWAY_LOW', ${userId}, ${available.currency}, ${available.nanos}, ${JSON.stringify(details)}::jsonb)`.execute(
+    tx.db,
+  );
+}
+
 /** Tells what was noted and forgets it; returns how much. User by user: whoever is told may lock something of each. */
 export function tellNews(ctx: DbCtx, tell: TellNews): Promise<number> {
   return withTransaction(ctx, async (tx) => {
@@ -59,6 +89,11 @@ interface Row {
   readonly mark: bigint | null;
   readonly payment_id: string | null;
   readonly failure: string | null;
+  readonly details: {
+    readonly burnNanos?: string;
+    readonly runwaySeconds?: number;
+    readonly markSeconds?: number;
+  };
 }
 
 async function takeNews(tx: TxCtx): Promise<readonly Row[]> {
@@ -76,5 +111,10 @@ function newsOf(row: Row): News {
   const { kind, user_id: userId, currency } = row;
   const money = { currency, nanos: row.amount };
   if (kind === "BALANCE_LOW") return { kind, userId, left: money, mark: { currency, nanos: row.mark ?? 0n } };
+  if (kind === "RUNWAY_LOW") {
+    const { burnNanos = "0", runwaySeconds = 0, markSeconds = 0 } = row.details;
+    const burn = { currency, nanos: BigInt(burnNanos) };
+    return { kind, userId, available: money, burn, runwaySeconds, markSeconds };
+  }
   return { kind, userId, paymentId: row.payment_id ?? "", amount: money, failure: row.failure };
 }

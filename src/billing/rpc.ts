@@ -1,6 +1,6 @@
 /** The wire of billing: convert in, decide whose money it is, call one verb, convert out. */
 import { create } from "@bufbuild/protobuf";
-import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { EmptySchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
@@ -38,7 +38,7 @@ import {
 } from "../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
 import { parsePage } from "../base/page.ts";
 import { callCtx, type RoutesDeps } from "../identity/index.ts";
-import { balanceOf, runwayOf } from "./balance.ts";
+import { balanceOf } from "./balance.ts";
 import {
   cardToWire,
   codesFromWire,
@@ -72,6 +72,7 @@ import { autoTopUpService } from "./rpc-auto-top-up.ts";
 import { paymentKey, takingPayments } from "./rpc-payments.ts";
 import { refundService } from "./rpc-refund.ts";
 import { usageService } from "./rpc-usage.ts";
+import { runwayOf } from "./runway/index.ts";
 import { spendingHistory, spendingSummaries } from "./spending/index.ts";
 import { statement, statementQuery } from "./statement.ts";
 
@@ -101,17 +102,30 @@ function balanceService(deps: BillingRoutesDeps): ServiceImpl<typeof UserBalance
       const userId = deps.edge.ownerOf(context);
       const ctx = callCtx(deps, context);
       const balance = await balanceOf(ctx, userId);
-      const { burnNanosPerHour, runwaySeconds } = await runwayOf(ctx, userId, balance);
+      const runway = await runwayOf(ctx, userId, balance);
+      const { burnNanosPerHour, tokenNanosPerHour, runwaySeconds } = runway;
       const { currency } = balance;
       return create(GetUserBalanceResponseSchema, {
         balance: moneyToWire(balance.totalNanos, currency),
         available: moneyToWire(balance.availableNanos, currency),
         held: moneyToWire(balance.heldNanos, currency),
         burnRateHourly: moneyToWire(burnNanosPerHour, currency),
-        ...(runwaySeconds !== null && { runwaySeconds: BigInt(runwaySeconds) }),
+        tokenSpendHourly: moneyToWire(tokenNanosPerHour, currency),
+        ...(runwaySeconds !== null && {
+          runwaySeconds: BigInt(runwaySeconds),
+          emptyAt: emptyAt(ctx.clock.now(), runwaySeconds),
+        }),
       });
     },
   };
+}
+
+/** The furthest time that the wire can tell; a balance for longer than that needs no date. */
+const LAST_MS = Date.UTC(9999, 11, 31);
+
+function emptyAt(now: Date, runwaySeconds: number) {
+  const at = now.getTime() + runwaySeconds * 1_000;
+  return at < LAST_MS ? timestampFromDate(new Date(at)) : undefined;
 }
 
 function transactionService(deps: BillingRoutesDeps): ServiceImpl<typeof BillingTransactionService> {

@@ -22,6 +22,8 @@ export interface BillingSettings {
 export interface ConfiguredBilling extends BillingSettings {
   /** Users are told when their balance falls below it; 0 (the default) for never. */
   readonly balanceLowNanos?: bigint;
+  /** Users are told when their money lasts for less than these seconds; none (the default) for never. */
+  readonly runwayMarks?: readonly number[];
 }
 
 export async function readSettings(ctx: DbCtx): Promise<BillingSettings> {
@@ -40,6 +42,8 @@ export function configureBilling(ctx: DbCtx, settings: ConfiguredBilling): Promi
     await sql`update billing_settings set balance_low_mark = ${balanceLowNanos} where balance_low_mark <> ${balanceLowNanos}`.execute(
       tx.db,
     );
+    const marks = [...(settings.runwayMarks ?? [])].sort((a, b) => b - a);
+    await sql`update billing_settings set runway_marks = ${marks} where runway_marks <> ${marks}`.execute(tx.db);
     const now = await readSettings(tx);
     if (now.currency === currency && now.payments === payments) return;
     if (now.currency !== currency && (await hasMoney(tx))) {

@@ -4,6 +4,7 @@ import { settings } from "./config.ts";
 /** Defaults that depend on the machine, in words, so that the reference is the same everywhere. */
 const COMPUTED: Readonly<Record<string, string>> = {
   SLIPWAY_REPLICA_MEMORY_GIB: "half of the machine's memory",
+  SLIPWAY_RUNWAY_MARKS: "`24h,6h,1h`",
 };
 
 /** The configuration reference as a Markdown table, from the schema itself. */

@@ -34,6 +34,30 @@ const algorithms = z
   });
 const ranges = hosts.refine((all) => all.every(isRange), "must be IP addresses or ranges like 10.0.0.0/8");
 
+const UNIT_SECONDS: Readonly<Record<string, number>> = { m: 60, h: 3_600, d: 86_400 };
+/** More would be noise; the longest is a quarter of a year. */
+const MARKS_MAX = 10;
+const MARK_MAX_SECONDS = 92 * 86_400;
+
+/** "24h,6h,1h" as seconds, longest first. */
+const marks = z
+  .string()
+  .default("24h,6h,1h")
+  .transform((text, issues) => {
+    const seconds = text === "none" ? [] : text.split(",").map(secondsOf);
+    const whole = seconds.every((one) => one > 0 && one <= MARK_MAX_SECONDS);
+    if (!whole || seconds.length > MARKS_MAX || new Set(seconds).size < seconds.length) {
+      const message = "must be at most ten different times of up to 92 days, such as 24h,6h,30m, or none";
+      issues.addIssue({ code: "custom", message });
+    }
+    return seconds.sort((a, b) => b - a);
+  });
+
+function secondsOf(text: string): number {
+  const [, count, unit = ""] = /^(\d{1,5})([mhd])$/.exec(text.trim()) ?? [];
+  return Number(count) * (UNIT_SECONDS[unit] ?? Number.NaN);
+}
+
 export const settings = z.object({
   SLIPWAY_HOME: z
     .string()
@@ -181,6 +205,21 @@ export const settings = z.object({
     .describe(
       "Units of the currency: when a balance falls below, its user's webhooks are told; 0 for never.",
     ),
+  SLIPWAY_RUNWAY_MARKS: marks.describe(
+    "When a user's money lasts for less than one of these (such as 24h, 90m), they are told once; with less than the shortest no model gets more replicas. `none` for never.",
+  ),
+  SLIPWAY_MAIL_HOOK_URL: z
+    .url()
+    .optional()
+    .describe("Where messages to users are posted, for whoever sends your mail; unset: no mail."),
+  SLIPWAY_MAIL_HOOK_SECRET: z
+    .string()
+    .regex(/^whsec_[A-Za-z0-9+/]{32,}={0,2}$/, "must be whsec_ and at least 24 bytes in base64")
+    .optional()
+    .describe("What those posts are signed with, as Standard Webhooks says: `whsec_` and base64."),
+  SLIPWAY_MAIL_HOOK_HOSTS: hosts.describe(
+    "Hosts and ranges that the mail hook may be at although they are private or without https, separated by commas.",
+  ),
   SLIPWAY_WEBHOOK_HOSTS: hosts.describe(
     "Hosts that users' webhooks may reach without https or at private addresses, and ranges of addresses, separated by commas.",
   ),
@@ -284,6 +323,7 @@ function checkFences(config: Config): void {
     );
   }
   checkStripe(config);
+  checkMailHook(config);
   if (config.DATABASE_URL !== undefined && config.SLIPWAY_SECRET_KEY === undefined) {
     throw refused(
       "DATABASE_URL needs SLIPWAY_SECRET_KEY: every process must open the same sealed secrets. Make one with `openssl rand -hex 32`.",
@@ -329,6 +369,16 @@ function checkIssuer({
       "SLIPWAY_OIDC_ISSUER needs SLIPWAY_OIDC_AUDIENCE: else tokens that the issuer made for other programs would open this one.",
     );
   }
+}
+
+function checkMailHook(config: Config): void {
+  const { SLIPWAY_MAIL_HOOK_URL: url, SLIPWAY_MAIL_HOOK_SECRET: secret } = config;
+  if ((url === undefined) === (secret === undefined)) return;
+  throw refused(
+    url === undefined
+      ? "SLIPWAY_MAIL_HOOK_SECRET is set without SLIPWAY_MAIL_HOOK_URL. Set both, or neither."
+      : "SLIPWAY_MAIL_HOOK_URL needs SLIPWAY_MAIL_HOOK_SECRET: without a signature anybody could send mail in your name. Make one with `echo whsec_$(openssl rand -base64 32)`.",
+  );
 }
 
 function checkStripe(config: Config): void {

@@ -1,11 +1,35 @@
 /** What the domains have to tell, as events of webhooks: ids, states and amounts, no names and no texts. */
-import { type Money, NANOS_PER_UNIT } from "../base/money.ts";
-import type { TellNews } from "../billing/index.ts";
+import type { Money } from "../base/money.ts";
+import type { News, TellNews } from "../billing/index.ts";
 import type { TxCtx } from "../db/db.ts";
+import { queueMail } from "../mail/index.ts";
 import type { ModelNews, ModelStatus } from "../models/index.ts";
 import type { FullNews } from "../storage/index.ts";
 import type { TicketChange } from "../support/index.ts";
-import { announce, type EventValue } from "../webhooks/index.ts";
+import { announce, type EventType, type EventValue } from "../webhooks/index.ts";
+import { mailOf, mailOfMove } from "./mail-texts.ts";
+import { moneyOf } from "./news-money.ts";
+
+/** Webhooks, and mail where the installation has a hook for it. */
+export function newsOf(options: { readonly mail: boolean }): {
+  readonly models: ModelNews;
+  readonly billing: TellNews;
+} {
+  return {
+    models: {
+      async moved(tx, move) {
+        const mail = options.mail ? mailOfMove(move) : undefined;
+        if (mail) await queueMail(tx, mail);
+        await modelNews.moved(tx, move);
+      },
+    },
+    async billing(tx, news) {
+      const mail = options.mail ? mailOf(news) : undefined;
+      if (mail) await queueMail(tx, mail);
+      await billingNews(tx, news);
+    },
+  };
+}
 
 export const modelNews: ModelNews = {
   moved: (tx, { userId, modelId, from, to, reason }) =>
@@ -21,17 +45,33 @@ export const modelNews: ModelNews = {
     }),
 };
 
-export const billingNews: TellNews = (tx, news) => {
-  const { userId } = news;
-  if (news.kind === "BALANCE_LOW") {
-    const data = { balance: moneyOf(news.left), mark: moneyOf(news.mark) };
-    return announce(tx, { userId, type: "balance.low", data });
+export const billingNews: TellNews = (tx: TxCtx, news: News) =>
+  announce(tx, { userId: news.userId, ...eventOf(news) });
+
+function eventOf(news: News): { type: EventType; data: Record<string, EventValue> } {
+  switch (news.kind) {
+    case "BALANCE_LOW":
+      return { type: "balance.low", data: { balance: moneyOf(news.left), mark: moneyOf(news.mark) } };
+    case "RUNWAY_LOW":
+      return {
+        type: "balance.runway_low",
+        data: {
+          available: moneyOf(news.available),
+          spendHourly: moneyOf(news.burn),
+          runwaySeconds: news.runwaySeconds,
+          markSeconds: news.markSeconds,
+        },
+      };
+    case "PAYMENT_FAILED":
+      return { type: "payment.failed", data: { ...paymentOf(news), reason: news.failure ?? "" } };
+    case "PAYMENT_SUCCEEDED":
+      return { type: "payment.succeeded", data: paymentOf(news) };
   }
-  const payment = { stripePaymentIntentId: news.paymentId, amount: moneyOf(news.amount) };
-  return news.kind === "PAYMENT_FAILED"
-    ? announce(tx, { userId, type: "payment.failed", data: { ...payment, reason: news.failure ?? "" } })
-    : announce(tx, { userId, type: "payment.succeeded", data: payment });
-};
+}
+
+function paymentOf(news: { readonly paymentId: string; readonly amount: Money }) {
+  return { stripePaymentIntentId: news.paymentId, amount: moneyOf(news.amount) };
+}
 
 export const storageFull = (tx: TxCtx, { userId, storageId, limitBytes }: FullNews): Promise<void> =>
   announce(tx, { userId, type: "storage.full", data: { storageId, limitBytes: String(limitBytes) } });
@@ -46,13 +86,4 @@ export const ticketChanged = (tx: TxCtx, change: TicketChange): Promise<void> =>
 /** As the API spells it. */
 function statusOf(status: ModelStatus | "UNSPECIFIED"): string {
   return `MODEL_STATUS_${status}`;
-}
-
-/** google.type.Money as the API writes it in JSON. */
-function moneyOf({ currency, nanos }: Money): EventValue {
-  return {
-    currencyCode: currency,
-    units: (nanos / NANOS_PER_UNIT).toString(),
-    nanos: Number(nanos % NANOS_PER_UNIT),
-  };
 }

@@ -4,13 +4,15 @@ import * as billing from "../billing/index.ts";
 import { purgeIdempotency } from "../idempotency/index.ts";
 import { purgeLogins } from "../identity/index.ts";
 import type { PeriodicJob } from "../jobs/index.ts";
-import { type ModelsDeps, sweep } from "../models/index.ts";
+import { deliverMail, type Mailer, purgeMail } from "../mail/index.ts";
+import { type ModelsDeps, resumePaid, sweep } from "../models/index.ts";
 import { pruneServed } from "../observability/index.ts";
 import { purgeLoginState } from "../openid-provider/index.ts";
 import { type StorageDeps, sweepStorage } from "../storage/index.ts";
 import { purgeWebhooks } from "../webhooks/index.ts";
 import type { Config } from "./config.ts";
-import { billingNews } from "./news.ts";
+import { sendsMail } from "./mail-hook.ts";
+import { newsOf } from "./news.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -20,14 +22,18 @@ const RECONCILED_DAYS = 7;
 const STORAGE_MS = 30_000;
 /** How late a payment or a low balance is told. */
 const NEWS_MS = 2_000;
+const MAIL_MS = 5_000;
+/** How long a model that stood still for want of money does so after the money came. */
+const RESUME_MS = 5_000;
 
 /** All of them; each runs in one worker at a time. */
 export function periodicJobs(
   config: Config,
   models: ModelsDeps,
   payments: billing.PaymentProcessor | undefined,
-  storage: StorageDeps,
+  more: { readonly storage: StorageDeps; readonly mailer: Mailer | undefined },
 ): readonly PeriodicJob[] {
+  const { storage, mailer } = more;
   const resumePayments: PeriodicJob[] =
     payments === undefined
       ? []
@@ -59,6 +65,11 @@ export function periodicJobs(
             run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),
           },
         ];
+  const news = newsOf({ mail: sendsMail(config) }).billing;
+  const handOnMail: PeriodicJob[] =
+    mailer === undefined
+      ? []
+      : [{ name: "deliver-mail", everyMs: MAIL_MS, run: async (ctx) => void (await deliverMail(ctx, mailer)) }];
   const keepDays = config.SLIPWAY_AUDIT_RETENTION_DAYS;
   const purgeOldAudit: PeriodicJob[] =
     keepDays === 0
@@ -73,6 +84,22 @@ export function periodicJobs(
   return [
     ...resumePayments,
     ...purgeOldAudit,
+    ...handOnMail,
+    {
+      name: "watch-runways",
+      everyMs: MINUTE_MS,
+      run: async (ctx) => void (await billing.watchRunways(ctx)),
+    },
+    {
+      name: "resume-paid-models",
+      everyMs: RESUME_MS,
+      run: async (ctx) => void (await resumePaid(ctx, models)),
+    },
+    {
+      name: "purge-mail",
+      everyMs: 60 * MINUTE_MS,
+      run: async (ctx) => void (await purgeMail(ctx)),
+    },
     {
       name: "settle-slices",
       everyMs: MINUTE_MS,
@@ -106,7 +133,7 @@ export function periodicJobs(
     {
       name: "tell-billing-news",
       everyMs: NEWS_MS,
-      run: async (ctx) => void (await billing.tellNews(ctx, billingNews)),
+      run: async (ctx) => void (await billing.tellNews(ctx, news)),
     },
     {
       name: "purge-webhooks",

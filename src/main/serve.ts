@@ -32,8 +32,9 @@ import type { Installation } from "./installation.ts";
 import { stepsFrom } from "./kill-steps.ts";
 import { loginOf, METADATA_PATH } from "./login.ts";
 import { type Machines, machinesOf } from "./machines.ts";
+import { mailHookOf, sendsMail } from "./mail-hook.ts";
 import { serveMetrics } from "./metrics-server.ts";
-import { modelNews, storageFull } from "./news.ts";
+import { newsOf, storageFull } from "./news.ts";
 import { OPENAPI } from "./paths.ts";
 import { addPaymentMetrics } from "./payment-metrics.ts";
 import { paymentsOf } from "./payments-of.ts";
@@ -76,6 +77,7 @@ export async function serve(
       currency: config.SLIPWAY_CURRENCY,
       payments: payments?.name ?? "off",
       balanceLowNanos: BigInt(Math.round(config.SLIPWAY_BALANCE_LOW * 1_000)) * (NANOS_PER_UNIT / 1_000n),
+      runwayMarks: config.SLIPWAY_RUNWAY_MARKS,
     });
     const stop = new AbortController();
     const changes = hearChanges(installation);
@@ -238,14 +240,16 @@ function startWorker(
 ): () => Promise<void> {
   const { ctx, config } = installation;
   const stop = new AbortController();
+  const mail = mailHookOf(config);
   const loops = [
     runReconciler(ctx, models, stop.signal),
     runDeliveries(ctx, webhooks, stop.signal),
-    runPeriodicJobs(ctx, periodicJobs(config, models, payments, storage), stop.signal),
+    runPeriodicJobs(ctx, periodicJobs(config, models, payments, { storage, mailer: mail?.mailer }), stop.signal),
   ];
   return async () => {
     stop.abort();
     await Promise.all(loops);
+    await mail?.close();
   };
 }
 
@@ -277,7 +281,7 @@ async function modelsDeps(
     billing,
     changes: changes.models,
     terms: termsOf(config),
-    news: modelNews,
+    news: newsOf({ mail: sendsMail(config) }).models,
   };
 }
 

@@ -64,7 +64,7 @@ function moneyToWire(
   cost: Cost,
 ): MessageInitShape<typeof MoneyVerdictSchema> {
   const { currency, totalNanos, availableNanos } = money.balance;
-  const burn = money.burnNanosPerHour + cost.nanosPerHour;
+  const burn = money.burnNanosPerHour + money.tokenNanosPerHour + cost.nanosPerHour;
   return {
     ok: money.ok,
     balance: toMoney(currency, totalNanos),
@@ -72,7 +72,7 @@ function moneyToWire(
     card: { ok: CardState.VALID, missing: CardState.MISSING, expired: CardState.EXPIRED }[money.card],
     hold: toMoney(cost.currency, cost.holdNanos),
     pricePerHour: toMoney(cost.currency, cost.nanosPerHour),
-    ...(burn > 0n ? { runwaySeconds: (availableNanos * 3_600n) / burn } : {}),
+    ...(burn > 0n ? runwayToWire((availableNanos * 3_600n) / burn) : {}),
   };
 }
 
@@ -89,6 +89,15 @@ function fitToWire(best: Candidate): MessageInitShape<typeof FitVerdictSchema> {
     contextMaxTokens: BigInt(fit?.contextMaxTokens ?? 0),
     engine,
   };
+}
+
+/** A deploy that can be paid for is never refused for this; who asks before should know. */
+const SHORT_SECONDS = 3_600n;
+
+function runwayToWire(runwaySeconds: bigint) {
+  if (runwaySeconds >= SHORT_SECONDS) return { runwaySeconds };
+  const runwayWarning = `With this model the balance lasts for ${runwaySeconds / 60n} min; then it is paused, with everything kept. Top up before, or switch on the automatic top-up.`;
+  return { runwaySeconds, runwayWarning };
 }
 
 function candidateToWire(candidate: Candidate): MessageInitShape<typeof PlaceCandidateSchema> {

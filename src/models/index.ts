@@ -38,6 +38,7 @@ export type { ConditionReason } from "./reasons.ts";
 export { reconcileDue } from "./reconcile/reconcile-due.ts";
 export { runReconciler } from "./reconcile/run-reconciler.ts";
 export { resumeModel, retryModel } from "./restart-model.ts";
+export { resumePaid } from "./resume-paid.ts";
 export { loadRoutes, type ModelRoute, type ReplicaRoute, type RouteQuery } from "./routes.ts";
 export { type ModelRoutesDeps, modelRoutes } from "./rpc.ts";
 export { type Desired, derive, MOVES, type ModelStatus, STATUSES } from "./states.ts";

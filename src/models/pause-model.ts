@@ -5,11 +5,14 @@ import { stopSlots, type WishInput, wish } from "./wish.ts";
 
 /**
  * Stops a model and keeps everything: out of routing and off the clock in this transaction; its machines finish what they
- * stream and are removed after it. Pausing what is paused changes nothing. Throws MODEL_NOT_FOUND.
+ * stream and are removed after it. Pausing what is paused changes nothing; what was paused for money stays so when money comes.
+ * Throws MODEL_NOT_FOUND.
  */
 export function pauseModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Promise<ModelView> {
   return wish(ctx, deps, input, async (tx, found) => {
-    if (found.model.desired === "PAUSED") return undefined;
+    const { desired, desiredReason } = found.model;
+    const byMoney = desired === "PAUSED" && desiredReason === "BALANCE_TOO_LOW";
+    if (desired === "PAUSED" && !byMoney) return undefined;
     const byOwner = input.principal.userId === found.model.userId;
     const model = {
       ...found.model,
@@ -18,7 +21,7 @@ export function pauseModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Prom
       desiredAt: tx.clock.now(),
       gaveUp: null,
     } as const;
-    const attempts = await stopSlots(tx, deps, found, () => true);
+    const attempts = byMoney ? [] : await stopSlots(tx, deps, found, () => true);
     const log = byOwner ? "Its owner paused it." : "An administrator paused it.";
     return { model, attempts, event: { type: "UPDATED", log } };
   });

@@ -52,8 +52,11 @@ export interface MoneyVerdict {
     readonly availableNanos: bigint;
   };
   readonly card: "ok" | "missing" | "expired";
+  /** What open windows cost an hour. */
   readonly burnNanosPerHour: bigint;
-  /** Null when nothing is burnt. */
+  /** What tokens cost in the last hour. */
+  readonly tokenNanosPerHour: bigint;
+  /** Null when nothing is spent. */
   readonly runwaySeconds: number | null;
   /** All that speaks against it. */
   readonly errors: readonly StatusError[];
@@ -63,8 +66,20 @@ export interface MoneyVerdict {
 export interface ModelBilling {
   moneyVerdict(
     ctx: DbCtx,
-    input: { userId: string; holdNanos: bigint; currency: string; placeKind: "local" | "cloud" },
+    input: {
+      userId: string;
+      holdNanos: bigint;
+      currency: string;
+      placeKind: "local" | "cloud";
+      /** Of a model that scales up: what it costs an hour more. Adds RUNWAY_SHORT to what may be wrong. */
+      scaleUpNanosPerHour?: bigint;
+    },
   ): Promise<MoneyVerdict>;
+  /** Whether each of these users got money since their moment, in the order asked for. */
+  moneyCameSince(
+    ctx: DbCtx,
+    asked: readonly { readonly userId: string; readonly since: Date }[],
+  ): Promise<readonly boolean[]>;
   gpuPrice(
     ctx: DbCtx,
     input: { provider: Provider; region: string; gpuType: GpuType; at: Date },

@@ -127,9 +127,11 @@ export function moneyOf(
   userId: string,
   place: Place,
   cost: Cost,
+  scaleUpNanosPerHour = 0n,
 ): Promise<MoneyVerdict> {
   const { holdNanos, currency } = cost;
-  return deps.billing.moneyVerdict(ctx, { userId, holdNanos, currency, placeKind: placeKindOf(place) });
+  const placeKind = placeKindOf(place);
+  return deps.billing.moneyVerdict(ctx, { userId, holdNanos, currency, placeKind, scaleUpNanosPerHour });
 }
 
 /** This machine is local; whatever else there is costs its operator real money. */

@@ -23,7 +23,7 @@ const NEXT_STEPS = {
   PAUSED_BY_ADMIN: "Ask an administrator why, then resume it.",
   REMOVED: "Nothing is left to do.",
   BALANCE_RUNNING_OUT: "Top up the balance, or the model is paused.",
-  BALANCE_TOO_LOW: "Top up the balance, then resume or retry the model.",
+  BALANCE_TOO_LOW: "Top up the balance: what was paused resumes by itself, what failed is retried by you.",
   PRICE_MISSING: "Ask an administrator to set a price for the place, then resume or retry the model.",
   USER_DISABLED: "Ask an administrator to enable the account.",
   CARD_MISSING: "Add a card, then resume or retry the model.",

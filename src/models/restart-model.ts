@@ -19,6 +19,24 @@ export function resumeModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Pro
   });
 }
 
+/**
+ * Resumes a model that was paused because its owner's money ran out, in the owner's name. Throws what resuming throws, and
+ * MODEL_STATE where it is paused for another reason by now.
+ */
+export function resumeForMoney(
+  ctx: DbCtx,
+  deps: ModelsDeps,
+  input: { readonly modelId: string; readonly ownerId: string },
+): Promise<ModelView> {
+  const { modelId, ownerId: userId } = input;
+  const principal = { userId, role: "USER", tokenId: "", scopes: [] } as const;
+  const log = "Resumed by itself: there is money again.";
+  return restart(ctx, deps, { principal, modelId }, log, ({ desired, desiredReason, status }) => {
+    if (desired !== "PAUSED" || desiredReason !== "BALANCE_TOO_LOW")
+      throw wrongState({ status }, `It is ${status}, and not for want of money.`);
+  });
+}
+
 /** Throws MODEL_NOT_FOUND, MODEL_STATE unless it has failed, and what a deploy throws for terms, place, fit and money. */
 export function retryModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Promise<ModelView> {
   return restart(ctx, deps, input, "Tried again.", (model) => {

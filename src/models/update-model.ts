@@ -104,7 +104,8 @@ async function checkMoney(
   if (added <= 0 || model.desired !== "RUNNING" || model.gaveUp) return;
   const price = await priceOf(ctx, deps, model);
   if (!price) return;
-  const money = await moneyOf(ctx, deps, model.userId, model.place, costOf(deps, model.place, price, added));
+  const cost = costOf(deps, model.place, price, added);
+  const money = await moneyOf(ctx, deps, model.userId, model.place, cost, cost.nanosPerHour);
   const [short] = money.errors;
   if (short) throw short;
 }

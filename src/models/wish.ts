@@ -54,7 +54,7 @@ export function modelNotFound(modelId: string): StatusError {
   return new StatusError({ code: "NOT_FOUND", reason: "MODEL_NOT_FOUND", message });
 }
 
-export function wrongState(model: Model, message: string): StatusError {
+export function wrongState(model: Pick<Model, "status">, message: string): StatusError {
   const metadata = { status: model.status };
   return new StatusError({ code: "FAILED_PRECONDITION", reason: "MODEL_STATE", message, metadata });
 }

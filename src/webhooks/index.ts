@@ -14,4 +14,5 @@ export { replayDelivery } from "./replay-delivery.ts";
 export { rotateSecret } from "./rotate-secret.ts";
 export { type WebhookRoutesDeps, webhookRoutes } from "./rpc.ts";
 export { runDeliveries } from "./run-deliveries.ts";
+export { type Message, signedHeaders } from "./secrets.ts";
 export { type EndpointChange, updateEndpoint } from "./update-endpoint.ts";

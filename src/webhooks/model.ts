@@ -4,6 +4,7 @@
 export const EVENT_TYPES = [
   "model.status_changed",
   "balance.low",
+  "balance.runway_low",
   "payment.failed",
   "payment.succeeded",
   "storage.full",

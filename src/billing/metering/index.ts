@@ -11,5 +11,4 @@ export { ingestUsage } from "./ingest-usage.ts";
 export type { Slice } from "./slice-store.ts";
 export { closeSlice, type LeaseInput, leaseSlice, recallSlices, settleSlices } from "./slices.ts";
 export { PROBE_GAP_MAX_MS, type SlotTime } from "./slot.ts";
-export { burnOf } from "./slot-store.ts";
 export type { UsageRecord } from "./usage.ts";

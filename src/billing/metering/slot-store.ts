@@ -163,14 +163,6 @@ export async function closeWindow(
     where id = ${windowId}`.execute(tx.db);
 }
 
-/** What open windows of a user cost an hour. */
-export async function burnOf(ctx: DbCtx, userId: string): Promise<bigint> {
-  const { rows } = await sql<{ total: bigint }>`
-    select coalesce(sum(nanos_per_hour), 0)::bigint as total from gpu_slot
-    where user_id = ${userId} and state = 'open'`.execute(ctx.db);
-  return rows[0]?.total ?? 0n;
-}
-
 function slotFrom(row: SlotRow): Slot {
   return {
     deploymentId: row.deployment_id,

@@ -78,6 +78,7 @@ export interface ModelTable {
   next_check_at: Date | null;
   claim_epoch: bigint;
   claimed_until: Date | null;
+  resume_after: Date | null;
   created_at: Date;
   updated_at: Date;
   deleted_at: Date | null;

@@ -1,0 +1,93 @@
+/** Every statement on runways. */
+import { sql } from "kysely";
+import type { DbCtx, TxCtx } from "../../db/db.ts";
+import type { Burn } from "./runway.ts";
+
+/** What a user's open windows cost an hour, and what was charged for tokens since then. */
+export async function selectBurn(
+  ctx: DbCtx,
+  input: { readonly userId: string; readonly currency: string; readonly since: Date },
+): Promise<Burn> {
+  const { userId, currency, since } = input;
+  const { rows } = await sql<Burn>`
+    select (select coalesce(sum(nanos_per_hour), 0)::bigint from gpu_slot
+        where user_id = ${userId} and state = 'open' and currency = ${currency}) as "burnNanosPerHour",
+      (select coalesce(sum(charge_nanos), 0)::bigint from spend_bucket
+        where user_id = ${userId} and currency = ${currency} and grain = 'minute' and kind = 'tokens'
+          and starts_at >= ${since}) as "tokenNanosPerHour"`.execute(ctx.db);
+  return rows[0] ?? { burnNanosPerHour: 0n, tokenNanosPerHour: 0n };
+}
+
+export interface Spender extends Burn {
+  readonly userId: string;
+  readonly availableNanos: bigint;
+  /** The mark that the user was told of; null: none. */
+  readonly toldSeconds: number | null;
+}
+
+/** Users who spend now (an open window, or a gateway that may spend for them), and those who were told; by id, after `after`. */
+export async function selectSpenders(
+  ctx: DbCtx,
+  input: { readonly currency: string; readonly since: Date; readonly after: string; readonly limit: number },
+): Promise<readonly Spender[]> {
+  const { currency, since, after, limit } = input;
+  const { rows } = await sql<Spender>`
+    with spender as (
+      (select distinct user_id from gpu_slot where state = 'open' and user_id > ${after} order by 1 limit ${limit})
+      union (select distinct user_id from token_slice where closed_at is null and user_id > ${after} order by 1 limit ${limit})
+      union (select user_id from runway_mark where told_seconds is not null and user_id > ${after} order by 1 limit ${limit})
+      order by user_id limit ${limit}
+    )
+    select s.user_id as "userId", m.told_seconds as "toldSeconds",
+      coalesce((select b.balance - b.held from ledger_account a join ledger_balance b on b.account_id = a.id
+        where a.owner_id = s.user_id and a.kind = 'user' and a.currency = ${currency}), 0)::bigint as "availableNanos",
+      (select coalesce(sum(nanos_per_hour), 0)::bigint from gpu_slot g
+        where g.user_id = s.user_id and g.state = 'open' and g.currency = ${currency}) as "burnNanosPerHour",
+      (select coalesce(sum(charge_nanos), 0)::bigint from spend_bucket p
+        where p.user_id = s.user_id and p.currency = ${currency} and p.grain = 'minute' and p.kind = 'tokens'
+          and p.starts_at >= ${since}) as "tokenNanosPerHour"
+    from spender s left join runway_mark m on m.user_id = s.user_id
+    order by s.user_id`.execute(ctx.db);
+  return rows;
+}
+
+/** Notes what a user was told. False when another worker has changed it since it was read. */
+export async function saveTold(
+  tx: TxCtx,
+  input: {
+    readonly userId: string;
+    readonly before: number | null;
+    readonly after: number | null;
+    readonly at: Date;
+  },
+): Promise<boolean> {
+  const { rows } = await sql`
+    insert into runway_mark as m (user_id, told_seconds, changed_at)
+    select ${input.userId}, ${input.after}::int, ${input.at}
+    where ${input.before}::int is null or exists (select from runway_mark where user_id = ${input.userId})
+    on conflict (user_id) do update set told_seconds = excluded.told_seconds, changed_at = excluded.changed_at
+      where m.told_seconds is not distinct from ${input.before}::int
+    returning user_id`.execute(tx.db);
+  return rows.length > 0;
+}
+
+/** Seconds, longest first. */
+export async function selectMarks(ctx: DbCtx): Promise<readonly number[]> {
+  const { rows } = await sql<{ marks: number[] }>`
+    select runway_marks as marks from billing_settings`.execute(ctx.db);
+  return rows[0]?.marks ?? [];
+}
+
+/** Of these users, who got money since their moment: a payment, credit, or what came back. */
+export async function selectPaidSince(
+  ctx: DbCtx,
+  asked: readonly { readonly userId: string; readonly since: Date }[],
+): Promise<readonly boolean[]> {
+  const { rows } = await sql<{ paid: boolean }>`
+    select exists (
+        select from ledger_account a join ledger_entry e on e.account_id = a.id
+        where a.owner_id = u.user_id and a.kind = 'user' and e.at > u.since and e.amount > 0) as paid
+    from unnest(${asked.map(({ userId }) => userId)}::uuid[], ${asked.map(({ since }) => since)}::timestamptz[])
+      with ordinality as u(user_id, since, ord) order by u.ord`.execute(ctx.db);
+  return rows.map(({ paid }) => paid);
+}

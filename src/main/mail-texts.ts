@@ -1,0 +1,57 @@
+/** The sentences that users get by mail, for what should not wait until they look. */
+import { formatMoney } from "../base/money.ts";
+import type { News } from "../billing/index.ts";
+import type { NewMail } from "../mail/index.ts";
+import type { StatusMove } from "../models/index.ts";
+import { moneyOf } from "./news-money.ts";
+
+const TOP_UP = "Top up the balance, or switch on the automatic top-up: `slipway topup`, `slipway auto-topup`.";
+
+/** Undefined for what nobody needs a mail about. */
+export function mailOf(news: News): NewMail | undefined {
+  const { userId } = news;
+  switch (news.kind) {
+    case "RUNWAY_LOW": {
+      const { available, burn, runwaySeconds, markSeconds } = news;
+      const lasts = durationText(runwaySeconds);
+      return {
+        ...{ userId, kind: "balance.runway_low", subject: `Your balance lasts for about ${lasts}` },
+        body: `${formatMoney(available)} is available and you spend ${formatMoney(burn)} an hour. When it ends, models are paused with everything kept, and resume by themselves when there is money again. ${TOP_UP}`,
+        data: { available: moneyOf(available), spendHourly: moneyOf(burn), runwaySeconds, markSeconds },
+      };
+    }
+    case "BALANCE_LOW":
+      return {
+        ...{ userId, kind: "balance.low", subject: "Your balance is low" },
+        body: `${formatMoney(news.left)} is left. ${TOP_UP}`,
+        data: { balance: moneyOf(news.left), mark: moneyOf(news.mark) },
+      };
+    case "PAYMENT_FAILED":
+      return {
+        ...{ userId, kind: "payment.failed", subject: "A payment failed" },
+        body: `A payment of ${formatMoney(news.amount)} could not be taken from your card. \`slipway transactions list\` tells why.`,
+        data: { amount: moneyOf(news.amount), reason: news.failure ?? "" },
+      };
+    default:
+      return undefined;
+  }
+}
+
+/** A model that stops for want of money, and when it is back. */
+export function mailOfMove({ userId, modelId, from, to, reason }: StatusMove): NewMail | undefined {
+  if (to !== "PAUSING" && to !== "PAUSED") return undefined;
+  if (from === "PAUSING" || reason !== "BALANCE_TOO_LOW") return undefined;
+  return {
+    ...{ userId, kind: "model.paused", subject: "A model was paused: the balance is used up" },
+    body: `The model ${modelId} was paused with everything kept, because the balance can't pay for its next window of GPU time. It resumes by itself when there is money again. ${TOP_UP}`,
+    data: { modelId, reason: `CONDITION_REASON_${reason}` },
+  };
+}
+
+/** "40 minutes", "5 hours", "2 days": rounded down. */
+function durationText(seconds: number): string {
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 120) return `${minutes} ${minutes === 1 ? "minute" : "minutes"}`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} hours` : `${Math.floor(hours / 24)} days`;
+}

@@ -90,6 +90,8 @@ test("an administrator grants credit and the user sees the balance, what is held
     available: usd("25", 500_000_000),
     held: usd("0"),
     burnRateHourly: usd("0"),
+    tokenSpendHourly: usd("0"),
+    emptyAt: null,
   });
   const { body } = await call(user, "GET", "/v1/billing/transactions");
   const line = body.transactions?.[0];

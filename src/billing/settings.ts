@@ -43,7 +43,9 @@ export function configureBilling(ctx: DbCtx, settings: ConfiguredBilling): Promi
       tx.db,
     );
     const marks = [...(settings.runwayMarks ?? [])].sort((a, b) => b - a);
-    await sql`update billing_settings set runway_marks = ${marks} where runway_marks <> ${marks}`.execute(tx.db);
+    await sql`update billing_settings set runway_marks = ${marks} where runway_marks <> ${marks}`.execute(
+      tx.db,
+    );
     const now = await readSettings(tx);
     if (now.currency === currency && now.payments === payments) return;
     if (now.currency !== currency && (await hasMoney(tx))) {

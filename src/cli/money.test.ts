@@ -58,6 +58,8 @@ async function setup(
         held: usd(0n, 25_000_000),
         available: usd(25n, 475_000_000),
         burnRateHourly: usd(0n, 100_000_000),
+        tokenSpendHourly: usd(0n, 50_000_000),
+        emptyAt: at,
         runwaySeconds: 917_100n,
       }),
     });
@@ -76,11 +78,13 @@ test("balance tells what there is, what is held and how long it lasts", async (t
   assert.equal(
     stdout,
     [
-      "balance        25.50 USD",
-      "held           0.025 USD",
-      "available      25.475 USD",
-      "cost per hour  0.10 USD",
-      "lasts          10 d 14 h",
+      "balance            25.50 USD",
+      "held               0.025 USD",
+      "available          25.475 USD",
+      "cost per hour      0.10 USD",
+      "tokens, last hour  0.05 USD",
+      "lasts              10 d 14 h",
+      "empty at           2026-03-01 10:00:00Z",
       "",
     ].join("\n"),
   );

@@ -9,9 +9,7 @@ export function sendsMail(config: Config): boolean {
 }
 
 /** Where messages are handed to; undefined where the operator configured no hook. */
-export function mailHookOf(
-  config: Config,
-): { readonly mailer: Mailer; close(): Promise<void> } | undefined {
+export function mailHookOf(config: Config): { readonly mailer: Mailer; close(): Promise<void> } | undefined {
   const { SLIPWAY_MAIL_HOOK_URL: url, SLIPWAY_MAIL_HOOK_SECRET: secret } = config;
   if (url === undefined || secret === undefined) return undefined;
   const allowed = config.SLIPWAY_MAIL_HOOK_HOSTS;

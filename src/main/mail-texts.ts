@@ -5,7 +5,8 @@ import type { NewMail } from "../mail/index.ts";
 import type { StatusMove } from "../models/index.ts";
 import { moneyOf } from "./news-money.ts";
 
-const TOP_UP = "Top up the balance, or switch on the automatic top-up: `slipway topup`, `slipway auto-topup`.";
+const TOP_UP =
+  "Top up the balance, or switch on the automatic top-up: `slipway topup`, `slipway auto-topup`.";
 
 /** Undefined for what nobody needs a mail about. */
 export function mailOf(news: News): NewMail | undefined {

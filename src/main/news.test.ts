@@ -10,7 +10,7 @@ import * as billing from "../billing/index.ts";
 import { type DbCtx, withTransaction } from "../db/db.ts";
 import { deleteModel } from "../models/index.ts";
 import { createEndpoint, listDeliveries, SEND_MS } from "../webhooks/index.ts";
-import { billingNews, modelNews, ticketChanged } from "./news.ts";
+import { billingNews, modelNews, newsOf, ticketChanged } from "./news.ts";
 
 /** A user's endpoint for everything; events are read from its deliveries, which nobody sends. */
 async function subscribe(t: { after(work: () => Promise<void>): void }, ctx: DbCtx, userId: string) {
@@ -176,4 +176,28 @@ test("a ticket's change is told with states and counts, without its words", asyn
     status: "TICKET_STATUS_OPEN",
     messageCount: 1,
   });
+});
+
+test("with a mail hook, a runway that ends and a model that stops for want of money are also written to its owner", async (t) => {
+  const news = newsOf({ mail: true });
+  const f = await modelFixture(t, { creditNanos: 1_000_000_000n, deps: { news: news.models } });
+  await billing.configureBilling(f.ctx, { currency: "USD", payments: "off", runwayMarks: [3_600] });
+  const told = await subscribe(t, f.ctx, f.owner.userId);
+  const { model } = await f.deploy();
+  await f.until(model.id, "RUNNING");
+  await billing.watchRunways(f.ctx);
+  await billing.tellNews(f.ctx, news.billing);
+  await f.until(model.id, "PAUSED");
+  const { rows } = await sql<{ kind: string; body: string }>`
+    select kind, body from mail_outbox where user_id = ${f.owner.userId} order by created_at`.execute(
+    f.ctx.db,
+  );
+  assert.deepEqual(
+    rows.map(({ kind }) => kind),
+    ["balance.runway_low", "model.paused"],
+  );
+  assert.ok(rows.every(({ body }) => body.includes("Top up")));
+  const [warned] = (await told()).filter((one) => one.type === "balance.runway_low");
+  assert.equal(warned?.data.markSeconds, 3_600);
+  assert.equal(warned?.data.spendHourly.units, "3");
 });

@@ -69,7 +69,13 @@ export function periodicJobs(
   const handOnMail: PeriodicJob[] =
     mailer === undefined
       ? []
-      : [{ name: "deliver-mail", everyMs: MAIL_MS, run: async (ctx) => void (await deliverMail(ctx, mailer)) }];
+      : [
+          {
+            name: "deliver-mail",
+            everyMs: MAIL_MS,
+            run: async (ctx) => void (await deliverMail(ctx, mailer)),
+          },
+        ];
   const keepDays = config.SLIPWAY_AUDIT_RETENTION_DAYS;
   const purgeOldAudit: PeriodicJob[] =
     keepDays === 0

@@ -244,7 +244,11 @@ function startWorker(
   const loops = [
     runReconciler(ctx, models, stop.signal),
     runDeliveries(ctx, webhooks, stop.signal),
-    runPeriodicJobs(ctx, periodicJobs(config, models, payments, { storage, mailer: mail?.mailer }), stop.signal),
+    runPeriodicJobs(
+      ctx,
+      periodicJobs(config, models, payments, { storage, mailer: mail?.mailer }),
+      stop.signal,
+    ),
   ];
   return async () => {
     stop.abort();

@@ -13,7 +13,7 @@ import {
   UserBalanceService,
 } from "../../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
 import { type Amount, moneyOf, parseAmount } from "../amount.ts";
-import { duration, money } from "../human.ts";
+import { duration, money, time } from "../human.ts";
 import type { CliIo } from "../io.ts";
 import { run, type Session, withCommonOptions } from "../session.ts";
 import type { CommonOptions } from "../settings.ts";
@@ -68,14 +68,16 @@ export function addBalance(program: Command, io: CliIo): void {
 
 async function balance(session: Session, options: UserOptions): Promise<void> {
   const answer = await session.client(UserBalanceService).getUserBalance({ userId: options.user ?? "" });
-  const { runwaySeconds } = answer;
+  const { runwaySeconds, emptyAt } = answer;
   session.output.message(GetUserBalanceResponseSchema, answer, () =>
     facts([
       ["balance", money(answer.balance)],
       ["held", money(answer.held)],
       ["available", money(answer.available)],
       ["cost per hour", money(answer.burnRateHourly)],
+      ["tokens, last hour", money(answer.tokenSpendHourly)],
       ["lasts", runwaySeconds === undefined ? "" : duration(Number(runwaySeconds))],
+      ["empty at", time(emptyAt)],
     ]),
   );
 }

@@ -66,6 +66,7 @@ function moneyText(verdict: MoneyVerdict): string {
     ["held at first", money(verdict.hold)],
     ["available", money(verdict.available)],
     ["lasts", runway],
+    ["note", verdict.runwayWarning],
     ["card", (CardState[verdict.card] ?? "").toLowerCase().replaceAll("_", " ")],
   ]);
 }

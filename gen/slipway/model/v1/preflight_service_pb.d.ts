@@ -198,6 +198,13 @@ export declare type MoneyVerdict = Message<"slipway.model.v1.MoneyVerdict"> & {
    * @generated from field: optional int64 runway_seconds = 7;
    */
   runwaySeconds?: bigint | undefined;
+
+  /**
+   * Empty, or a sentence that the money would not last for long.
+   *
+   * @generated from field: string runway_warning = 8;
+   */
+  runwayWarning: string;
 };
 
 /**

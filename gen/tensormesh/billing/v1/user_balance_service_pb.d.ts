@@ -5,6 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Money } from "../../../google/type/money_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file tensormesh/billing/v1/user_balance_service.proto.
@@ -66,11 +67,25 @@ export declare type GetUserBalanceResponse = Message<"tensormesh.billing.v1.GetU
   burnRateHourly?: Money | undefined;
 
   /**
-   * How long the available money lasts at that rate, in seconds; absent while nothing runs.
+   * How long the available money lasts for running models and tokens together, in seconds; absent while nothing is spent.
    *
    * @generated from field: optional int64 runway_seconds = 1003;
    */
   runwaySeconds?: bigint | undefined;
+
+  /**
+   * What tokens cost in the last hour.
+   *
+   * @generated from field: google.type.Money token_spend_hourly = 1004;
+   */
+  tokenSpendHourly?: Money | undefined;
+
+  /**
+   * When the available money ends at this pace; absent while nothing is spent.
+   *
+   * @generated from field: google.protobuf.Timestamp empty_at = 1005;
+   */
+  emptyAt?: Timestamp | undefined;
 };
 
 /**

@@ -9,6 +9,8 @@ import { StatusError } from "../base/status.ts";
 const sessionShape = z.object({
   issuer: z.string(),
   clientId: z.string(),
+  /** What tokens are asked for (RFC 8707). */
+  resource: z.string().optional(),
   /** Good once: each use brings another. */
   refreshToken: z.string(),
   /** When the access token ends. */

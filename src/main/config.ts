@@ -170,6 +170,12 @@ export const settings = z.object({
     .string()
     .default("openid offline_access")
     .describe("What `slipway login` asks the issuer for."),
+  SLIPWAY_OIDC_RESOURCE: z
+    .url()
+    .optional()
+    .describe(
+      "What `slipway login` asks the issuer for as `resource` (RFC 8707), for issuers that need it to put the audience into tokens; unset: nothing.",
+    ),
   SLIPWAY_ADMIN_SUBJECTS: hosts.describe(
     "Subjects of the issuer, separated by commas, that are SUPER_ADMIN whenever they call.",
   ),
@@ -348,10 +354,15 @@ function checkIssuer({
   ...config
 }: Config): void {
   if (issuer === undefined) {
-    const idle = [audience, config.SLIPWAY_OIDC_CLIENT_ID, config.SLIPWAY_ADMIN_SUBJECTS[0]];
+    const idle = [
+      audience,
+      config.SLIPWAY_OIDC_CLIENT_ID,
+      config.SLIPWAY_OIDC_RESOURCE,
+      config.SLIPWAY_ADMIN_SUBJECTS[0],
+    ];
     if (idle.every((one) => one === undefined)) return;
     throw refused(
-      "SLIPWAY_OIDC_AUDIENCE, SLIPWAY_OIDC_CLIENT_ID and SLIPWAY_ADMIN_SUBJECTS mean nothing without SLIPWAY_OIDC_ISSUER. Set it.",
+      "SLIPWAY_OIDC_AUDIENCE, SLIPWAY_OIDC_CLIENT_ID, SLIPWAY_OIDC_RESOURCE and SLIPWAY_ADMIN_SUBJECTS mean nothing without SLIPWAY_OIDC_ISSUER. Set it.",
     );
   }
   const url = new URL(issuer);
@@ -363,6 +374,9 @@ function checkIssuer({
   }
   if (url.username !== "" || url.search !== "" || url.hash !== "") {
     throw refused("SLIPWAY_OIDC_ISSUER must have no user, query or fragment.");
+  }
+  if (config.SLIPWAY_OIDC_RESOURCE !== undefined && new URL(config.SLIPWAY_OIDC_RESOURCE).hash !== "") {
+    throw refused("SLIPWAY_OIDC_RESOURCE must have no fragment (RFC 8707).");
   }
   if (audience === undefined) {
     throw refused(

@@ -43,7 +43,12 @@ export interface ResourceMetadata {
   readonly authorization_servers: readonly string[];
   readonly bearer_methods_supported: readonly string[];
   readonly scopes_supported: readonly string[];
-  readonly slipway_login?: { readonly client_id: string; readonly scopes: readonly string[] };
+  readonly slipway_login?: {
+    readonly client_id: string;
+    readonly scopes: readonly string[];
+    /** What the command line asks for as `resource` (RFC 8707). */
+    readonly resource?: string;
+  };
 }
 
 export const METADATA_PATH = "/.well-known/oauth-protected-resource";
@@ -64,13 +69,15 @@ function issuerLogin(config: Config, issuer: string): Login {
     userOf: usersOfIssuer(issuer, config.SLIPWAY_ADMIN_SUBJECTS),
   });
   const clientId = config.SLIPWAY_OIDC_CLIENT_ID;
+  const wanted = config.SLIPWAY_OIDC_RESOURCE;
+  const resource = wanted === undefined ? {} : { resource: wanted };
   const scopes = config.SLIPWAY_OIDC_SCOPES.split(" ").filter((scope) => scope !== "");
   return {
     authenticate: (ctx, bearer) => (looksLikeJwt(bearer) ? byIssuer(ctx, bearer) : authenticate(ctx, bearer)),
     mounts: [],
     metadata: async () => ({
       ...metadataOf(audience, issuer),
-      ...(clientId === undefined ? {} : { slipway_login: { client_id: clientId, scopes } }),
+      ...(clientId === undefined ? {} : { slipway_login: { client_id: clientId, scopes, ...resource } }),
     }),
     passwordPage: async () => ({
       absentBecause: `Users log in at ${issuer}, and set their passwords there.`,
@@ -129,6 +136,7 @@ function authenticateBy(provider: OpenIdProvider, clockSkewMs: number) {
   return createOidcAuthenticate({
     rules: { issuer, audience, algorithms, clockSkewMs },
     keys: issuerKeys({ issuer, fetch: provider.publicKeys }),
+    hasEnded: provider.hasEnded,
     userOf: localUser,
   });
 }

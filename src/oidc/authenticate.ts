@@ -8,6 +8,8 @@ import { type TokenRules, type VerifiedToken, verifyToken } from "./verify-token
 export interface OidcDeps {
   readonly rules: TokenRules;
   readonly keys: IssuerKeys;
+  /** Whether a login has ended before its tokens; absent where the issuer tells nobody. Asked at every call. */
+  readonly hasEnded?: (ctx: DbCtx, loginId: string) => Promise<boolean>;
   /** The user that a verified token is of, as it is now. Asked at every call. */
   readonly userOf: (ctx: DbCtx, token: VerifiedToken) => Promise<User>;
 }
@@ -27,10 +29,19 @@ export function createOidcAuthenticate(deps: OidcDeps): OidcAuthenticate {
       verified = await verifyToken(ctx, token, deps);
       recent.keep(token, verified, nowMs);
     }
+    if (await deps.hasEnded?.(ctx, verified.loginId)) throw loginEnded();
     const user = await deps.userOf(ctx, verified);
     // Tokens of one user come and go by the minute; limits count them as one.
     return principalThrough(user, { id: `jwt:${user.id}`, scopes: verified.scopes });
   };
+}
+
+function loginEnded(): StatusError {
+  return new StatusError({
+    code: "UNAUTHENTICATED",
+    reason: "TOKEN_EXPIRED",
+    message: "The login of this access token has ended. Log in again (`slipway login`).",
+  });
 }
 
 function requireUnexpired(ctx: DbCtx, { expiresAt }: VerifiedToken, clockSkewMs: number): void {

@@ -27,6 +27,8 @@ export interface VerifiedToken {
   /** `read`, `write`, `admin`; none means all. */
   readonly scopes: readonly string[];
   readonly profile: Profile;
+  /** The login that it came from, where its issuer says (`sid`); "" otherwise. */
+  readonly loginId: string;
 }
 
 /** Kinds of JWT that are access tokens (RFC 9068), or do not say what they are. */
@@ -102,6 +104,7 @@ function verified(payload: JWTPayload): VerifiedToken {
     expiresAt: new Date(exp * 1_000),
     scopes: scopesOf(payload.scope),
     profile: profileOf(payload),
+    loginId: typeof payload.sid === "string" ? payload.sid : "",
   };
 }
 

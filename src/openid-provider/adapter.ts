@@ -2,6 +2,7 @@ import { type Adapter, type AdapterPayload, errors } from "oidc-provider";
 import { sha256 } from "../base/id.ts";
 import type { SecretBox } from "../base/seal.ts";
 import type { DbCtx } from "../db/db.ts";
+import { ENDED_KEPT_MS, hashOfGrant } from "./login-id.ts";
 import {
   type ArtifactIndex,
   consumeArtifact,
@@ -10,6 +11,7 @@ import {
   selectArtifact,
   upsertArtifact,
 } from "./store/artifacts.ts";
+import { insertEndedLogin } from "./store/ended-logins.ts";
 
 const SEAL_PURPOSE = "oidc-artifact";
 
@@ -31,7 +33,7 @@ export function artifactAdapter(ctx: DbCtx, box: SecretBox, kind: string): Adapt
       await upsertArtifact(ctx, {
         kind,
         idHash,
-        grantHash: payload.grantId === undefined ? null : hashOf(payload.grantId),
+        grantHash: payload.grantId === undefined ? null : hashOfGrant(payload.grantId),
         uidHash: kind === "Session" && payload.uid !== undefined ? hashOf(payload.uid) : null,
         userCodeHash: payload.userCode === undefined ? null : hashOf(payload.userCode),
         accountId: payload.accountId ?? null,
@@ -48,7 +50,12 @@ export function artifactAdapter(ctx: DbCtx, box: SecretBox, kind: string): Adapt
       throw new errors.InvalidGrant("already used");
     },
     destroy: (id) => deleteArtifact(ctx, kind, hashOf(id)),
-    revokeByGrantId: (grantId) => deleteArtifactsOfGrant(ctx, kind, hashOf(grantId)),
+    async revokeByGrantId(grantId) {
+      const until = new Date(ctx.clock.now().getTime() + ENDED_KEPT_MS);
+      // Access tokens are out in the world: what can be kept of them is that they are over.
+      if (kind === "AccessToken") await insertEndedLogin(ctx, hashOfGrant(grantId), until);
+      await deleteArtifactsOfGrant(ctx, kind, hashOfGrant(grantId));
+    },
   };
 }
 

@@ -290,6 +290,48 @@ test("a disabled user is refused at once, refreshes nothing and can't log in", a
   assert.match((await tab.submit(page, LOGIN)).text, /disabled/);
 });
 
+/** An end is heard of within this. */
+const HEARD_MS = 2_000;
+
+test("a login that ends takes its access tokens with it, and no other login's", async (t) => {
+  const given = await plane(t);
+  await withPassword(given, given.ada);
+  const { config, tokens } = await loggedIn(given);
+  const other = await loggedIn(given);
+  const status = async (token: string) => (await given.call("/auth/profile", token)).status;
+  assert.deepEqual([await status(tokens.access_token), await status(other.tokens.access_token)], [200, 200]);
+  await client.tokenRevocation(config, tokens.refresh_token ?? "");
+  given.advance(HEARD_MS);
+  assert.deepEqual([await status(tokens.access_token), await status(other.tokens.access_token)], [401, 200]);
+  await withPassword(given, given.ada, "another fine password");
+  given.advance(HEARD_MS);
+  assert.equal(await status(other.tokens.access_token), 401);
+});
+
+test("signing keys are replaced while the process runs, and logins go on", async (t) => {
+  const given = await plane(t);
+  await withPassword(given, given.ada);
+  const before = await loggedIn(given);
+  const keyOf = (token: string) =>
+    (JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()) as { kid: string }).kid;
+  const published = async () =>
+    ((await (await fetch(`${given.url}/oidc/jwks`)).json()) as { keys: { kid: string }[] }).keys.map(
+      ({ kid }) => kid,
+    );
+  const first = keyOf(before.tokens.access_token);
+  given.advance(90 * 24 * 60 * MINUTE_MS - 60 * MINUTE_MS);
+  const both = await published();
+  assert.equal(both.length, 2);
+  assert.equal(keyOf((await loggedIn(given)).tokens.access_token), first);
+  given.advance(60 * MINUTE_MS);
+  const { tokens } = await loggedIn(given);
+  assert.equal(
+    keyOf(tokens.access_token),
+    both.find((kid) => kid !== first),
+  );
+  assert.equal((await given.call("/auth/profile", tokens.access_token)).status, 200);
+});
+
 test("a new password ends the logins of the old one", async (t) => {
   const given = await plane(t);
   await withPassword(given, given.ada);

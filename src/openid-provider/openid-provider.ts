@@ -3,9 +3,10 @@ import type { JSONWebKeySet } from "jose";
 import type { SecretBox } from "../base/seal.ts";
 import type { DbCtx } from "../db/db.ts";
 import { SIGNING_ALGORITHM } from "./clients.ts";
+import { currentWeb } from "./current-web.ts";
+import { endedLogins } from "./ended-logins.ts";
 import { handle } from "./handle.ts";
-import { configuredProvider } from "./provider.ts";
-import { publicSigningKeys, signingKeys } from "./signing-keys.ts";
+import { publicSigningKeys } from "./signing-keys.ts";
 import { issuerAt, MOUNTED_AT, passwordPageAt } from "./where.ts";
 
 export interface OpenIdProviderDeps {
@@ -24,6 +25,8 @@ export interface OpenIdProvider {
   readonly mountedAt: string;
   /** Its public keys, those that other processes made included. */
   publicKeys(): Promise<JSONWebKeySet>;
+  /** Whether the login that an access token came from has ended, as of a few seconds ago. */
+  hasEnded(ctx: DbCtx, loginId: string): Promise<boolean>;
   /** Answers one request. Its body has not been read; `address` is the caller's. */
   handle(request: IncomingMessage, response: ServerResponse, address: string): Promise<void>;
 }
@@ -32,9 +35,7 @@ export interface OpenIdProvider {
 export async function createOpenIdProvider(ctx: DbCtx, deps: OpenIdProviderDeps): Promise<OpenIdProvider> {
   const { box, publicUrl } = deps;
   const issuer = issuerAt(publicUrl);
-  const keys = await signingKeys(ctx, box);
-  const provider = configuredProvider(ctx, { issuer, audience: publicUrl, keys, box });
-  const web = { ctx, box, provider, answer: provider.callback(), publicUrl };
+  const web = await currentWeb({ ctx, box, publicUrl, issuer, audience: publicUrl });
   return {
     issuer,
     audience: publicUrl,
@@ -42,6 +43,7 @@ export async function createOpenIdProvider(ctx: DbCtx, deps: OpenIdProviderDeps)
     passwordUrl: passwordPageAt(publicUrl),
     mountedAt: MOUNTED_AT,
     publicKeys: () => publicSigningKeys(ctx, box),
-    handle: (request, response, address) => handle(web, request, response, address),
+    hasEnded: endedLogins(),
+    handle: async (request, response, address) => handle(await web(), request, response, address),
   };
 }

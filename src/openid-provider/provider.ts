@@ -6,6 +6,7 @@ import type { DbCtx } from "../db/db.ts";
 import { findUser, LOCAL_ISSUER } from "../identity/index.ts";
 import { artifactAdapter } from "./adapter.ts";
 import { CLI_SCOPES, CLIENTS, SIGNING_ALGORITHM } from "./clients.ts";
+import { ACCESS_TOKEN_S, loginIdOf } from "./login-id.ts";
 import { deviceCodePage, deviceConfirmPage, deviceDonePage, errorPage } from "./pages/protocol-pages.ts";
 import { MOUNTED_AT } from "./where.ts";
 
@@ -13,7 +14,7 @@ const MINUTE_S = 60;
 const DAY_S = 24 * 3_600;
 /** How long things hold, in seconds. Short where theft is likely, long where a person would have to log in again. */
 const TTL = {
-  AccessToken: 10 * MINUTE_S,
+  AccessToken: ACCESS_TOKEN_S,
   AuthorizationCode: MINUTE_S,
   DeviceCode: 10 * MINUTE_S,
   Grant: 90 * DAY_S,
@@ -59,6 +60,8 @@ function configuration(ctx: DbCtx, { issuer, audience, keys, box }: ProviderInpu
     claims: { openid: ["sub"] },
     responseTypes: ["code"],
     clientAuthMethods: ["none"],
+    extraTokenClaims: (_call, token) =>
+      "grantId" in token && typeof token.grantId === "string" ? { sid: loginIdOf(token.grantId) } : undefined,
     pkce: { required: () => true },
     rotateRefreshToken: true,
     ttl: TTL,

@@ -7,19 +7,26 @@ import { insertSigningKey, type SealedKey, selectSigningKeys } from "./store/sig
 const SEAL_PURPOSE = "oidc-signing-key";
 /** A key that leaked unnoticed is of no more use some time after. */
 const ROTATE_AFTER_MS = 90 * 24 * 3_600_000;
-/** The newest signs. Another process may sign with an older one until it is started again; five quarters are enough for that. */
+/** Every process looks this often whether there are other keys. */
+export const REFRESH_KEYS_MS = 15 * 60_000;
+/** A new key is published for so long before it signs: by then every process serves it. */
+const LEAD_MS = 4 * REFRESH_KEYS_MS;
+/** Tokens of the key before the last have expired long ago. */
 const KEYS_MAX = 5;
 
-/** Private keys, the one that signs first. Makes the first one, and a new one when the last has become old. */
+/** Private keys, the one that signs first. Makes the first one, and the next one some time before the last is to be replaced. */
 export async function signingKeys(ctx: DbCtx, box: SecretBox): Promise<readonly JWK[]> {
   const [newest] = await selectSigningKeys(ctx, 1);
   const now = ctx.clock.now();
-  if (!newest || now.getTime() - newest.createdAt.getTime() >= ROTATE_AFTER_MS) {
-    // Two processes that start at once make one each; both are known to both.
+  if (!newest || now.getTime() - newest.createdAt.getTime() >= ROTATE_AFTER_MS - LEAD_MS) {
+    // Two processes that look at once make one each; both are known to both.
     await insertSigningKey(ctx, await newKey(box, now));
   }
   const keys = await selectSigningKeys(ctx, KEYS_MAX);
-  return keys.map((key): JWK => JSON.parse(box.open(SEAL_PURPOSE, key.keyId, key.privateKey)));
+  const isReady = (key: SealedKey) => now.getTime() - key.createdAt.getTime() >= LEAD_MS;
+  const signer = keys.find(isReady) ?? keys.at(-1);
+  const ordered = keys.toSorted((a, b) => Number(b === signer) - Number(a === signer));
+  return ordered.map((key): JWK => JSON.parse(box.open(SEAL_PURPOSE, key.keyId, key.privateKey)));
 }
 
 /** The public halves, as they are now: other processes may have made some. */

@@ -6,7 +6,7 @@ import { openSecrets } from "./secrets.ts";
 import { type Sent, send } from "./send.ts";
 import { cancelPending } from "./store/deliveries.ts";
 import { lockEndpoint, selectTarget, updateHealth } from "./store/endpoints.ts";
-import { claimDue, endAttempt } from "./store/queue.ts";
+import { claimDue, endAttempt, lockClaims } from "./store/queue.ts";
 
 /** After a crash a delivery waits so long; far above what sending and writing take. */
 export const LEASE_MS = SEND_MS + 45_000;
@@ -21,7 +21,11 @@ export async function claimDeliveries(
 ): Promise<readonly Delivery[]> {
   const now = ctx.clock.now();
   const until = new Date(now.getTime() + LEASE_MS);
-  const claimed = await claimDue(ctx, { now, until, limit: input.limit, perEndpointMax: PER_ENDPOINT_MAX });
+  const { limit } = input;
+  const claimed = await withTransaction(ctx, async (tx) => {
+    await lockClaims(tx);
+    return claimDue(tx, { now, until, limit, perEndpointMax: PER_ENDPOINT_MAX });
+  });
   if (claimed.length > 0) deps.steps.reach("webhooks.claimed");
   return claimed;
 }

@@ -86,9 +86,10 @@ async function personLogin(session: Session, options: LoginOptions): Promise<Log
   const { accessToken, refreshToken, expiresAt } = byBrowser ?? (await deviceLogin(io, server));
   if (refreshToken === undefined) return { token: accessToken };
   const { issuer, clientId } = server;
+  const asked = server.resource === undefined ? {} : { resource: server.resource };
   return {
     token: accessToken,
-    session: { issuer, clientId, refreshToken, expiresAt: expiresAt.toISOString() },
+    session: { issuer, clientId, ...asked, refreshToken, expiresAt: expiresAt.toISOString() },
   };
 }
 

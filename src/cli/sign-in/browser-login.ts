@@ -1,7 +1,7 @@
 import type { CliIo } from "../io.ts";
 import { listenForCallback } from "./callback.ts";
 import type { LoginServer } from "./login-server.ts";
-import { issuerOf, type Tokens, tokensOf, told } from "./oauth.ts";
+import { issuerOf, resourceOf, type Tokens, tokensOf, told } from "./oauth.ts";
 
 /** Logs in by this machine's browser (authorization code with PKCE, RFC 8252). Undefined where there is no browser. */
 export async function browserLogin(io: CliIo, server: LoginServer): Promise<Tokens | undefined> {
@@ -18,6 +18,7 @@ export async function browserLogin(io: CliIo, server: LoginServer): Promise<Toke
       code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
       code_challenge_method: "S256",
       state,
+      ...resourceOf(server),
     });
     if (!(await io.openBrowser(url.href))) return undefined;
     io.stderr.write(
@@ -25,7 +26,12 @@ export async function browserLogin(io: CliIo, server: LoginServer): Promise<Toke
     );
     const back = await callback.wait();
     const answer = await told(server.issuer, io, () =>
-      oauth.authorizationCodeGrant(config, back, { pkceCodeVerifier: verifier, expectedState: state }),
+      oauth.authorizationCodeGrant(
+        config,
+        back,
+        { pkceCodeVerifier: verifier, expectedState: state },
+        resourceOf(server),
+      ),
     );
     return tokensOf(io, answer);
   } finally {

@@ -3,7 +3,7 @@ import { StatusError } from "../../base/status.ts";
 import type { CliIo } from "../io.ts";
 import { plain } from "../plain.ts";
 import type { LoginServer } from "./login-server.ts";
-import { errorCode, type Issuer, issuerOf, type Tokens, tokensOf, told } from "./oauth.ts";
+import { errorCode, type Issuer, issuerOf, resourceOf, type Tokens, tokensOf, told } from "./oauth.ts";
 
 /** RFC 8628: between two questions, where the issuer says nothing, and what is added when it asks to slow down. */
 const INTERVAL_S = 5;
@@ -13,7 +13,10 @@ const SLOWER_S = 5;
 export async function deviceLogin(io: CliIo, server: LoginServer): Promise<Tokens> {
   const issuer = await issuerOf(io, server);
   const begun = await told(server.issuer, io, () =>
-    issuer.oauth.initiateDeviceAuthorization(issuer.config, { scope: server.scopes.join(" ") }),
+    issuer.oauth.initiateDeviceAuthorization(issuer.config, {
+      scope: server.scopes.join(" "),
+      ...resourceOf(server),
+    }),
   );
   // What an issuer answers goes to a terminal: without its control characters.
   io.stderr.write(
@@ -21,11 +24,12 @@ export async function deviceLogin(io: CliIo, server: LoginServer): Promise<Token
       `Open this page in any browser:\n  ${begun.verification_uri}\nand give it the code:\n  ${begun.user_code}\nWaiting …\n`,
     ),
   );
-  return tokensOf(io, await told(server.issuer, io, () => approved(io, issuer, begun)));
+  return tokensOf(io, await told(server.issuer, io, () => approved(io, server, issuer, begun)));
 }
 
 async function approved(
   io: CliIo,
+  server: LoginServer,
   { oauth, config }: Issuer,
   begun: DeviceAuthorizationResponse,
 ): Promise<TokenEndpointResponse> {
@@ -36,6 +40,7 @@ async function approved(
     try {
       return await oauth.genericGrantRequest(config, "urn:ietf:params:oauth:grant-type:device_code", {
         device_code: begun.device_code,
+        ...resourceOf(server),
       });
     } catch (error) {
       const code = errorCode(error);

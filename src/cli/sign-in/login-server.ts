@@ -8,6 +8,8 @@ export interface LoginServer {
   readonly issuer: string;
   readonly clientId: string;
   readonly scopes: readonly string[];
+  /** What tokens are asked for (RFC 8707); undefined where the issuer knows. */
+  readonly resource: string | undefined;
 }
 
 const DEADLINE_MS = 15_000;
@@ -15,7 +17,9 @@ const METADATA_PATH = "/.well-known/oauth-protected-resource";
 
 const shape = z.object({
   authorization_servers: z.array(z.url()).max(10),
-  slipway_login: z.object({ client_id: z.string(), scopes: z.array(z.string()).max(50) }).optional(),
+  slipway_login: z
+    .object({ client_id: z.string(), scopes: z.array(z.string()).max(50), resource: z.url().optional() })
+    .optional(),
 });
 
 /** What the control plane says (RFC 9728); undefined where people don't log in. Throws UnreachableError. */
@@ -32,7 +36,12 @@ export async function loginServerOf(io: CliIo, apiUrl: string): Promise<LoginSer
   const { authorization_servers: servers, slipway_login: login } = found.data;
   const [issuer] = servers;
   if (issuer === undefined || login === undefined) return undefined;
-  return { issuer: requireSafe(issuer, apiUrl), clientId: login.client_id, scopes: login.scopes };
+  return {
+    issuer: requireSafe(issuer, apiUrl),
+    clientId: login.client_id,
+    scopes: login.scopes,
+    resource: login.resource,
+  };
 }
 
 /** A login that others can read is none, and a control plane elsewhere has no business with what listens on this machine. */

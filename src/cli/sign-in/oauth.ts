@@ -37,6 +37,11 @@ export async function issuerOf(io: CliIo, server: Pick<LoginServer, "issuer" | "
   return { oauth, config };
 }
 
+/** What tokens are asked for, as a parameter. */
+export function resourceOf({ resource }: { readonly resource?: string | undefined }): Record<string, string> {
+  return resource === undefined ? {} : { resource };
+}
+
 function fetchInit(
   io: CliIo,
   { body, headers, method, redirect, signal }: Oauth.CustomFetchOptions,

@@ -12,6 +12,8 @@ import { type Cli, cli, type RunOptions } from "../testing/harness.ts";
 const PERSON = { login: "ada@example.com", password: PASSWORD };
 const TTY = { stdin: true, stderr: true };
 const MINUTE_MS = 60_000;
+/** An end of a login is heard of within this. */
+const HEARD_MS = 2_000;
 
 interface Setup {
   readonly given: Plane;
@@ -187,9 +189,9 @@ test("while the issuer is away a token is used to its end", async (t) => {
   assert.match(ran.stderr, /can't be reached/);
 });
 
-test("logout revokes: a copy of the file opens nothing once its token has ended", async (t) => {
+test("logout revokes: a copy of the file opens nothing, and refreshes nothing", async (t) => {
   const all = await setup(t);
-  const { slipway, clock } = all;
+  const { slipway, clock, given } = all;
   await loggedIn(all);
   const path = join(slipway.configDir, "config.json");
   const copy = await readFile(path, "utf8");
@@ -197,6 +199,8 @@ test("logout revokes: a copy of the file opens nothing once its token has ended"
   assert.deepEqual(ran.json(), { apiUrl: all.given.url, forgotten: true, revoked: true });
   assert.equal((await slipway.run(["whoami"], { clock })).status, 3);
   await writeFile(path, copy);
+  given.advance(HEARD_MS);
+  assert.match((await slipway.run(["whoami"], { clock })).stderr, /TOKEN_EXPIRED/);
   all.advance(11 * MINUTE_MS);
   assert.match((await slipway.run(["whoami"], { clock })).stderr, /TOKEN_EXPIRED/);
 });
@@ -252,6 +256,37 @@ test("where the operator has an issuer, login goes there, and its user is anothe
   assert.notEqual(user.id, issuer.ada.id);
   const out = await slipway.run(["logout", "--output", "json"]);
   assert.deepEqual(out.json(), { apiUrl: given.url, forgotten: true, revoked: true });
+});
+
+test("what the operator's issuer wants to be asked for is asked for, at every step", async (t) => {
+  const issuer = await plane(t);
+  await withPassword(issuer, issuer.ada);
+  const env = {
+    SLIPWAY_OIDC_ISSUER: `${issuer.url}/oidc`,
+    SLIPWAY_OIDC_AUDIENCE: issuer.url,
+    SLIPWAY_OIDC_ALGORITHMS: "ES256",
+    SLIPWAY_OIDC_CLIENT_ID: "slipway-cli",
+  };
+  const given = await plane(t, { ...env, SLIPWAY_OIDC_RESOURCE: issuer.url });
+  const slipway = await cli(t, { SLIPWAY_API_URL: given.url });
+  const asked: (string | null)[] = [];
+  const spying: typeof fetch = async (input, init) => {
+    if (String(input).endsWith("/oidc/token"))
+      asked.push(new URLSearchParams(String(init?.body)).get("resource"));
+    return fetch(input, init);
+  };
+  const openBrowser: RunOptions["openBrowser"] = async (url) => {
+    asked.push(new URL(url).searchParams.get("resource"));
+    return agreeing()(url);
+  };
+  const ran = await slipway.run(["login"], { isTty: TTY, openBrowser, fetch: spying });
+  assert.equal(ran.status, 0, ran.stderr);
+  const late: Clock = { ...systemClock, now: () => new Date(Date.now() + 9.5 * MINUTE_MS) };
+  assert.equal((await slipway.run(["whoami"], { clock: late, fetch: spying })).status, 0);
+  assert.deepEqual(asked, [issuer.url, issuer.url, issuer.url]);
+  const wrong = await plane(t, { ...env, SLIPWAY_OIDC_RESOURCE: "https://other.example.com" });
+  const elsewhere = await cli(t, { SLIPWAY_API_URL: wrong.url });
+  assert.match((await elsewhere.run(["login", "--device"], { isTty: TTY })).stderr, /invalid_target/);
 });
 
 test("a control plane sends nobody to an issuer without https, nor from elsewhere to this machine", async (t) => {

@@ -4,7 +4,7 @@ import { SlipwayError } from "../../client/index.ts";
 import { isNetworkError } from "../failure.ts";
 import type { CliIo } from "../io.ts";
 import { changeLogin, type Login, type LoginSession, readLogins } from "../login-file.ts";
-import { errorCode, issuerOf, type Tokens, tokensOf, told } from "./oauth.ts";
+import { errorCode, issuerOf, resourceOf, type Tokens, tokensOf, told } from "./oauth.ts";
 
 /** Refreshed so long before its end: calls take time, and clocks differ. */
 const REFRESH_BEFORE_MS = 60_000;
@@ -70,7 +70,11 @@ function askedAnew(io: CliIo, apiUrl: string, session: LoginSession): Promise<To
   return told(session.issuer, io, async () => {
     const { oauth, config } = await issuerOf(io, session);
     try {
-      return tokensOf(io, await oauth.refreshTokenGrant(config, session.refreshToken), session.refreshToken);
+      return tokensOf(
+        io,
+        await oauth.refreshTokenGrant(config, session.refreshToken, resourceOf(session)),
+        session.refreshToken,
+      );
     } catch (error) {
       if (errorCode(error) !== "invalid_grant") throw error;
       throw new StatusError({

@@ -4,6 +4,11 @@ import type { DbCtx, TxCtx } from "../../db/db.ts";
 import type { Attempt, Delivery, DeliveryStatus } from "../model.ts";
 import { DELIVERY_COLUMNS, type DeliveryRow, deliveryOf } from "./deliveries.ts";
 
+/** One claim after the other, so that each counts what the others have under way at an endpoint. Held to the commit. */
+export async function lockClaims(tx: TxCtx): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtext('slipway_webhook_claims'))`.execute(tx.db);
+}
+
 export interface ClaimInput {
   readonly now: Date;
   readonly until: Date;

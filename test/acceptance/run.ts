@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { kubernetesMissing } from "../support/kubernetes/binaries.ts";
 import { kubeletMissing } from "../support/kubernetes/kubelet.ts";
+import { keycloakMissing } from "./keycloak-parts.ts";
 import { TENSORMESH_PROVIDER } from "./tensormesh-provider.ts";
 
 interface Proof {
@@ -72,6 +73,12 @@ const PROOFS: readonly Proof[] = [
     minutesMax: 2,
     files: ["test/acceptance/docs-page.test.ts"],
     missing: browserMissing,
+  },
+  {
+    name: "people of a real Keycloak",
+    minutesMax: 10,
+    files: ["test/acceptance/keycloak.test.ts"],
+    missing: keycloakMissing,
   },
   {
     name: "a real Kubernetes control plane",

@@ -81,7 +81,7 @@ function formOf(text: string, action = ""): { action: string; hidden: Record<str
   assert.ok(form, `there is no such form: ${text}`);
   const hidden = [...(form[2] ?? "").matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)];
   return {
-    action: form[1] ?? "",
+    action: (form[1] ?? "").replaceAll("&amp;", "&"),
     hidden: Object.fromEntries(hidden.map(([, name, value]) => [name, value])),
   };
 }

@@ -137,6 +137,8 @@ const TYPES: readonly (readonly [MovementCode, TransactionType, string])[] = [
   ["charge.tokens", TransactionType.TOKEN_USAGE, "Tokens"],
   ["refund.card", TransactionType.REFUND, "Refund to the card"],
   ["refund.returned", TransactionType.REFUND, "Refund that the bank did not take"],
+  ["adjustment.credit", TransactionType.ADJUSTMENT, "Correction by the operator"],
+  ["adjustment.debit", TransactionType.ADJUSTMENT, "Correction by the operator"],
   ["settle.receivable", TransactionType.ADJUSTMENT, "Settlement of a disputed payment"],
   ["dispute.card", TransactionType.DISPUTE, "Payment disputed at the bank"],
   ["dispute.returned", TransactionType.DISPUTE, "Disputed payment that was won"],

@@ -1,4 +1,13 @@
 export {
+  type Adjustment,
+  type AdjustmentState,
+  approveAdjustment,
+  expireAdjustments,
+  type ProposedAdjustment,
+  proposeAdjustment,
+  rejectAdjustment,
+} from "./adjustments/index.ts";
+export {
   balanceOf,
   balancesOf,
   type MoneyQuestion,

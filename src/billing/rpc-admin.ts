@@ -1,6 +1,7 @@
 /** The wire of billing for administrators: prices, other users' balances, credit. */
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
+import { AdminAdjustmentService } from "../../gen/slipway/billing/v1/admin_adjustment_service_pb.js";
 import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_service_pb.js";
 import {
   AdminPricingService,
@@ -37,6 +38,7 @@ import {
   setTokenPrice,
   tokenVersionsQuery,
 } from "./pricing/index.ts";
+import { adjustmentService } from "./rpc-adjustments.ts";
 import { journalService } from "./rpc-journal.ts";
 import { spendingSummaries } from "./spending/index.ts";
 
@@ -45,6 +47,7 @@ export function adminRoutes(deps: RoutesDeps): (router: ConnectRouter) => void {
   return (router) => {
     router.service(AdminPricingService, adminPricingService(deps));
     router.service(AdminBillingService, adminBillingService(deps));
+    router.service(AdminAdjustmentService, adjustmentService(deps));
     router.service(AdminJournalService, journalService(deps));
   };
 }

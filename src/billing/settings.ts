@@ -24,6 +24,8 @@ export interface ConfiguredBilling extends BillingSettings {
   readonly balanceLowNanos?: bigint;
   /** Users are told when their money lasts for less than these seconds; none (the default) for never. */
   readonly runwayMarks?: readonly number[];
+  /** What one administrator may correct alone within a day; 0 (the default): nothing. */
+  readonly adjustmentAloneMaxNanos?: bigint;
 }
 
 export async function readSettings(ctx: DbCtx): Promise<BillingSettings> {
@@ -38,12 +40,15 @@ export async function readSettings(ctx: DbCtx): Promise<BillingSettings> {
 /** Writes the settings. Throws CONFIG_INVALID when the currency would change under books that are not empty. */
 export function configureBilling(ctx: DbCtx, settings: ConfiguredBilling): Promise<void> {
   return withTransaction(ctx, async (tx) => {
-    const { currency, payments, balanceLowNanos = 0n } = settings;
+    const { currency, payments, balanceLowNanos = 0n, adjustmentAloneMaxNanos = 0n } = settings;
     await sql`update billing_settings set balance_low_mark = ${balanceLowNanos} where balance_low_mark <> ${balanceLowNanos}`.execute(
       tx.db,
     );
     const marks = [...(settings.runwayMarks ?? [])].sort((a, b) => b - a);
     await sql`update billing_settings set runway_marks = ${marks} where runway_marks <> ${marks}`.execute(
+      tx.db,
+    );
+    await sql`update billing_settings set adjustment_alone_max = ${adjustmentAloneMaxNanos} where adjustment_alone_max <> ${adjustmentAloneMaxNanos}`.execute(
       tx.db,
     );
     const now = await readSettings(tx);

@@ -106,7 +106,7 @@ const ANY = sql`true`;
 function transfers(input: LinesInput, only: RawBuilder<unknown> = ANY) {
   return sql`
     select t.id::text as id, e.at, t.code, e.amount as nanos, t.currency, 'succeeded' as state,
-      coalesce(c.reason, '') as note, w.model_id as "modelId", p.card_id as "cardId", p.processor_id as "processorId",
+      coalesce(c.reason, x.reason, '') as note, w.model_id as "modelId", p.card_id as "cardId", p.processor_id as "processorId",
       case when w.id is not null then jsonb_build_object('windowId', w.id, 'slot', w.slot, 'gpuCount', w.gpu_count,
         'chargedMs', w.charged_ms, 'priceVersionId', w.price_version_id) end as gpu,
       null::jsonb as tokens
@@ -114,6 +114,7 @@ function transfers(input: LinesInput, only: RawBuilder<unknown> = ANY) {
       left join gpu_window w on w.transfer_id = t.id
       left join payment_intent p on p.transfer_id = t.id
       left join credit_grant c on c.transfer_id = t.id
+      left join balance_adjustment x on x.transfer_id = t.id
     where e.account_id = (select id from ledger_account
         where owner_id = ${input.userId} and kind = 'user' and currency = ${input.currency})
       and ${only} and t.code <> 'charge.tokens' and ${wanted(input, "t.code")}

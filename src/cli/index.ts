@@ -1,6 +1,7 @@
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
 import { addActivities } from "./commands/activities.ts";
+import { addAdminAdjust } from "./commands/admin-adjust.ts";
 import { addAdminAudit } from "./commands/admin-audit.ts";
 import { addAdminCatalog, addCatalog } from "./commands/admin-catalog.ts";
 import { addAdminCredit } from "./commands/admin-credit.ts";
@@ -84,6 +85,7 @@ function addAdmin(program: Command, io: CliIo): void {
   const admin = known ?? program.command("admin").description("administration");
   addAdminUsers(admin, io);
   addAdminCredit(admin, io);
+  addAdminAdjust(admin, io);
   addAdminRefund(admin, io);
   addAdminSpending(admin, io);
   addAdminPrices(admin, io);

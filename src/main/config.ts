@@ -214,6 +214,14 @@ export const settings = z.object({
   SLIPWAY_RUNWAY_MARKS: marks.describe(
     "When a user's money lasts for less than one of these (such as 24h, 90m), they are told once; with less than the shortest no model gets more replicas. `none` for never.",
   ),
+  SLIPWAY_ADJUSTMENT_ALONE_MAX: z.coerce
+    .number()
+    .min(0)
+    .max(1_000_000)
+    .default(100)
+    .describe(
+      "Units of the currency that one administrator may correct in balances within a day; above it another one approves. 0: always two.",
+    ),
   SLIPWAY_MAIL_HOOK_URL: z
     .url()
     .optional()

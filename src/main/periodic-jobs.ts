@@ -102,6 +102,11 @@ export function periodicJobs(
       run: async (ctx) => void (await resumePaid(ctx, models)),
     },
     {
+      name: "expire-adjustments",
+      everyMs: 60 * MINUTE_MS,
+      run: async (ctx) => void (await billing.expireAdjustments(ctx)),
+    },
+    {
       name: "purge-mail",
       everyMs: 60 * MINUTE_MS,
       run: async (ctx) => void (await purgeMail(ctx)),

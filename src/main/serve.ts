@@ -76,7 +76,8 @@ export async function serve(
     await billing.configureBilling(installation.ctx, {
       currency: config.SLIPWAY_CURRENCY,
       payments: payments?.name ?? "off",
-      balanceLowNanos: BigInt(Math.round(config.SLIPWAY_BALANCE_LOW * 1_000)) * (NANOS_PER_UNIT / 1_000n),
+      balanceLowNanos: nanosOf(config.SLIPWAY_BALANCE_LOW),
+      adjustmentAloneMaxNanos: nanosOf(config.SLIPWAY_ADJUSTMENT_ALONE_MAX),
       runwayMarks: config.SLIPWAY_RUNWAY_MARKS,
     });
     const stop = new AbortController();
@@ -126,6 +127,11 @@ export async function serve(
     await close();
     throw error;
   }
+}
+
+/** Settings are units with at most three decimals that count. */
+function nanosOf(units: number): bigint {
+  return BigInt(Math.round(units * 1_000)) * (NANOS_PER_UNIT / 1_000n);
 }
 
 function gatewayRateLimit({ ctx, config }: Installation) {

@@ -4,6 +4,7 @@
  */
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { ActivityService, AdminAuditService } from "../../gen/slipway/audit/v1/audit_service_pb.js";
+import { AdminAdjustmentService } from "../../gen/slipway/billing/v1/admin_adjustment_service_pb.js";
 import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_service_pb.js";
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
@@ -220,6 +221,14 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     refundPayment: row("ADMIN", "write", INSTALLATION),
   }),
   ...rows(AdminJournalService, { listJournalLines: row("ADMIN", "read", INSTALLATION) }),
+  ...rows(AdminAdjustmentService, {
+    proposeAdjustment: row("ADMIN", "write", over("target_user_id")),
+    listAdjustments: row("ADMIN", "read", over("user_id")),
+    // Which administrator may approve is decided by the domain.
+    getAdjustment: row("ADMIN", "read", INSTALLATION),
+    approveAdjustment: row("ADMIN", "write", INSTALLATION),
+    rejectAdjustment: row("ADMIN", "write", INSTALLATION),
+  }),
   ...rows(AdminPricingService, {
     createGpuPrice: row("ADMIN", "write", INSTALLATION),
     listGpuPriceVersions: row("ADMIN", "read", INSTALLATION),

@@ -7,6 +7,7 @@ const CHART: Readonly<Record<string, string>> = {
   "revenue.gpu": "4100",
   "revenue.tokens": "4200",
   refunds: "4900",
+  adjustments: "4950",
   "credit.granted": "6100",
   "writeoff.unfunded": "6200",
   "writeoff.late_usage": "6300",

@@ -14,6 +14,8 @@ export const MOVEMENTS = [
   "dispute.settled",
   "dispute.returned",
   "settle.receivable",
+  "adjustment.credit",
+  "adjustment.debit",
   "writeoff.unfunded",
   "writeoff.late_usage",
 ] as const;
@@ -28,6 +30,7 @@ export type AccountKind =
   | "processor.clearing"
   | "credit.granted"
   | "refunds"
+  | "adjustments"
   | "writeoff.unfunded"
   | "writeoff.late_usage";
 

@@ -148,6 +148,7 @@ export async function hasTestMoney(ctx: DbCtx, userId: string): Promise<boolean>
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from billing_settings where payments in ('test', 'stripe_test'))
       or exists (select from credit_grant where user_id = ${userId} and test_money)
+      or exists (select from balance_adjustment where user_id = ${userId} and test_money and state = 'POSTED' and direction = 'CREDIT')
       or exists (select from payment_intent where user_id = ${userId} and processor in ('test', 'stripe_test') and state = 'succeeded') as found`.execute(
     ctx.db,
   );

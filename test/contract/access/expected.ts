@@ -96,6 +96,11 @@ CreateGpuPrice                      | write | 401  | 403   -     -       | 200  
 ListGpuPriceVersions                | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 CreateServerlessPrice               | write | 401  | 403   -     -       | 200   -     -       | 200   -     -
 ListServerlessPriceVersions         | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
+ProposeAdjustment                   | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
+ListAdjustments                     | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+GetAdjustment                       | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
+ApproveAdjustment                   | write | 401  | 403   403   403     | 400:SECOND_ADMIN_NEEDED   200   404     | 400:SECOND_ADMIN_NEEDED   200   404
+RejectAdjustment                    | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 RefundPayment                       | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 
 CreateWebhookEndpoint               | write | 401  | 200   403   403     | 200   200   404     | 200   200   404

@@ -11,6 +11,7 @@ const DEPLOY = { modelName: "chat", modelPath: "org/tiny", kvCacheEnabled: true 
 const BY_USER = ({ userId }: Target) => ({ userId });
 const BY_MODEL = async (target: Target) => ({ modelId: await target.model() });
 const BY_ENDPOINT = async (target: Target) => ({ endpointId: await target.endpoint() });
+const BY_ADJUSTMENT = async (target: Target) => ({ adjustmentId: await target.adjustment() });
 const BY_DELIVERY = async (target: Target) => ({ deliveryId: await target.delivery() });
 const STORED = async (target: Target) => {
   await target.stored();
@@ -84,6 +85,16 @@ export const REQUESTS: Readonly<Record<string, (target: Target, caller: Target) 
   }),
   UnpublishModel: async (target) => ({ servedName: await target.servedName() }),
   InviteUser: BY_TARGET,
+  ProposeAdjustment: ({ userId }) => ({
+    targetUserId: userId,
+    direction: "ADJUSTMENT_DIRECTION_CREDIT",
+    amount: usd("1"),
+    reason: "r",
+  }),
+  ListAdjustments: BY_USER,
+  GetAdjustment: BY_ADJUSTMENT,
+  ApproveAdjustment: BY_ADJUSTMENT,
+  RejectAdjustment: BY_ADJUSTMENT,
   RefundPayment: async (target) => ({ stripePaymentIntentId: await target.payment() }),
   CreateStorage: ({ userId }) => ({ userId, tier: "STORAGE_TIER_BRONZE" }),
   GetStorage: STORED,

@@ -50,6 +50,8 @@ export interface Target {
   endpoint(): Promise<string>;
   delivery(): Promise<string>;
   payment(): Promise<string>;
+  /** An adjustment of the user's balance that another administrator proposed. */
+  adjustment(): Promise<string>;
   /** Has external storage, from now on. */
   stored(): Promise<void>;
 }
@@ -162,6 +164,12 @@ function targetOf(ctx: DbCtx, { models: deps, payments, webhooks }: TargetDeps, 
       const money = { currency: "USD", nanos: 5_000_000_000n };
       return (await billing.topUp(ctx, payments, { ...card, money, key: ctx.random.uuid() })).processorId;
     },
+    async adjustment() {
+      const { id: operatorId } = await createUser(ctx, { displayName: "second", role: "ADMIN" });
+      const money = { currency: "USD", nanos: 5_000_000_000n };
+      const input = { operatorId, userId, direction: "CREDIT", money, reason: "t" } as const;
+      return (await billing.proposeAdjustment(ctx, input)).adjustmentId;
+    },
     model,
     key: async () => (await createApiKey(ctx, { userId, name: "k", scopes: [], expiresAt: null })).apiKey.id,
     accessToken: async () =>
@@ -257,6 +265,7 @@ function nobody(ctx: DbCtx): Target {
     endpoint: id,
     delivery: id,
     payment: id,
+    adjustment: id,
     funded: async () => {},
     stored: async () => {},
     servedName: id,

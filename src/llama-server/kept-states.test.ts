@@ -80,6 +80,29 @@ test("a conversation that had to make room comes back from disk", async (t) => {
   await engine.stop();
 });
 
+test("what was idle for a moment outlives a kill -9", async (t) => {
+  const dir = folderFor(t);
+  const engine = await engineWith(t, keeping(dir));
+  const fresh = await ask(engine);
+  await untilKept(dir);
+  engine.kill("SIGKILL");
+  await engine.exited;
+  const after = await engineWith(t, keeping(dir));
+  const again = await ask(after);
+  assert.ok(again.cached > 20);
+  assert.equal(again.text, fresh.text);
+  await after.stop();
+});
+
+/** A state counts once its tokens are there. */
+async function untilKept(dir: string): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (!files(dir).some((name) => name.endsWith(".tokens"))) {
+    if (performance.now() > deadline) throw new Error("nothing was kept");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 test("a longer conversation takes the place of its earlier turns", async (t) => {
   const dir = folderFor(t);
   const engine = await engineWith(t, keeping(dir));

@@ -23,6 +23,10 @@ export const STEPS = [
   "local.recorded",
   "local.spawned",
   "local.removing",
+  // Kubernetes driver
+  "kubernetes.recorded",
+  "kubernetes.created",
+  "kubernetes.removing",
   // gateway
   "gateway.usage-written",
   "gateway.usage-shipped",

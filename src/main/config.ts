@@ -265,6 +265,10 @@ export const settings = z.object({
     .min(1)
     .default("local")
     .describe("Name of the on-premises region that this machine is."),
+  SLIPWAY_PROVIDERS_FILE: z
+    .string()
+    .optional()
+    .describe("JSON file of the places besides this machine: clusters and clouds. Unset: this machine only."),
   SLIPWAY_REPLICA_MEMORY_GIB: z.coerce
     .number()
     .positive()

@@ -4,10 +4,14 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { sql } from "kysely";
 import type { Clock } from "../base/clock.ts";
+import { silentLog } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
 import { StatusError } from "../base/status.ts";
 import type { Config } from "./config.ts";
 import { loginFinding } from "./doctor-login.ts";
 import type { Installation } from "./installation.ts";
+import { clusterOf } from "./machines.ts";
+import { providersOf } from "./providers-config.ts";
 
 const POSTGRES_VERSION_MIN = 150_000;
 const DISK_FREE_MIN_BYTES = 5 * 2 ** 30;
@@ -41,6 +45,7 @@ export async function examine(
   await look("engine", engineLoads);
   await look("login", () => loginFinding(config));
   await look("hub", () => hubAnswers(config.HF_ENDPOINT));
+  await regions(config, clock, findings);
   await look("database", async () => {
     const installation = await open();
     try {
@@ -51,6 +56,23 @@ export async function examine(
     }
   });
   return findings;
+}
+
+/** Longer than any answer of a cluster that will do. */
+const REGION_MS = 60_000;
+
+async function regions(config: Config, clock: Clock, findings: Finding[]): Promise<void> {
+  try {
+    const providers = await providersOf(config);
+    for (const region of providers.regions) {
+      const driver = clusterOf(config, region);
+      const signal = AbortSignal.timeout(REGION_MS);
+      findings.push(...(await driver.check({ clock, random: systemRandom, log: silentLog, signal })));
+      await driver.close();
+    }
+  } catch (error) {
+    findings.push({ check: "providers", ...unexpected(error) });
+  }
 }
 
 function unexpected(error: unknown): Omit<Finding, "check"> {

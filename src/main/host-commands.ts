@@ -49,6 +49,14 @@ export function addHostCommands(program: Command): void {
     .action(() => {
       process.stdout.write(`${configReference()}\n`);
     });
+  subcommand(program, "kubernetes", "clusters that replicas run in")
+    .command("rbac")
+    .description(
+      "print the account and the rights that Slipway needs in a namespace, to be applied by an administrator",
+    )
+    .requiredOption("--namespace <name>", "where replicas are to run")
+    .option("--account <name>", "name of the service account", "slipway")
+    .action((options: { namespace: string; account: string }) => guarded(() => printRights(options)));
   subcommand(program, "admin", "administration")
     .command("bootstrap")
     .description("on the host: make an administrator, and print its access token once")
@@ -138,6 +146,13 @@ async function runDoctor(json: boolean): Promise<void> {
   const findings = await examine(config, base.clock, () => openInstallation(config, base, { beside: true }));
   process.stdout.write(json ? `${JSON.stringify(findings, null, 2)}\n` : findings.map(lineOf).join(""));
   if (findings.some((finding) => finding.verdict === "problem")) process.exitCode = FAILED;
+}
+
+/** JSON documents in one list, as kubectl takes them. */
+async function printRights(options: { namespace: string; account: string }): Promise<void> {
+  const { rbac } = await import("../providers/kubernetes/index.ts");
+  const items = rbac(options.namespace, options.account);
+  process.stdout.write(`${JSON.stringify({ apiVersion: "v1", kind: "List", items }, null, 2)}\n`);
 }
 
 function lineOf(finding: Finding): string {

@@ -5,19 +5,29 @@ import type { Steps } from "../base/steps.ts";
 import type { Engine } from "../engines/engine.ts";
 import { llamaCpp, tinyGguf } from "../engines/llama-cpp/index.ts";
 import { failureOf, vllm } from "../engines/vllm/index.ts";
+import type { Driver } from "../providers/driver.ts";
+import { type KubernetesDriver, kubernetesDriver } from "../providers/kubernetes/index.ts";
 import { type LocalDriver, localDriver } from "../providers/local/index.ts";
 import { createWeights, type Weights } from "../weights/index.ts";
 import type { Config } from "./config.ts";
 import { programPath } from "./paths.ts";
+import type { ProvidersConfig, RegionConfig } from "./providers-config.ts";
 
 export interface Machines {
   readonly weights: Weights;
   readonly engines: readonly Engine[];
   readonly local: LocalDriver;
+  /** The local one first. */
+  readonly drivers: readonly Driver[];
   close(): Promise<void>;
 }
 
-export function machinesOf(config: Config, version: string, steps: Steps): Machines {
+export function machinesOf(
+  config: Config,
+  providers: ProvidersConfig,
+  version: string,
+  steps: Steps,
+): Machines {
   const client = hubClient(config, version);
   const weights = createWeights({
     cacheDir: join(config.SLIPWAY_HOME, "weights"),
@@ -39,15 +49,37 @@ export function machinesOf(config: Config, version: string, steps: Steps): Machi
     programs: { vllm: { engine: vllm, words: wordsOf(config.SLIPWAY_VLLM_COMMAND), failureOf } },
     steps,
   });
+  const clusters = providers.regions.map((region) => clusterOf(config, region, steps));
   return {
     weights,
     engines: [llamaCpp, vllm],
     local,
+    drivers: [local, ...clusters],
     async close() {
       await local.close();
+      for (const cluster of clusters) await cluster.close();
       await client.close();
     },
   };
+}
+
+const PROVIDERS = { onprem: "ONPREM", nebius: "NEBIUS", yotta: "YOTTA" } as const;
+
+/** The driver of a region that is a Kubernetes cluster. Nothing is asked of the cluster yet. */
+export function clusterOf(
+  config: Pick<Config, "SLIPWAY_DRAIN_MAX_SECONDS" | "HF_ENDPOINT">,
+  { provider, region, kubernetes }: RegionConfig,
+  steps?: Steps,
+): KubernetesDriver {
+  return kubernetesDriver({
+    provider: PROVIDERS[provider],
+    region,
+    config: kubernetes,
+    engines: { vllm: { engine: vllm, failureOf } },
+    drainMaxSeconds: config.SLIPWAY_DRAIN_MAX_SECONDS,
+    hubEndpoint: config.HF_ENDPOINT,
+    ...(steps ? { steps } : {}),
+  });
 }
 
 function wordsOf(command: string): readonly string[] {

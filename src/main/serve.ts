@@ -39,6 +39,7 @@ import { OPENAPI } from "./paths.ts";
 import { addPaymentMetrics } from "./payment-metrics.ts";
 import { paymentsOf } from "./payments-of.ts";
 import { periodicJobs } from "./periodic-jobs.ts";
+import { providersOf } from "./providers-config.ts";
 import type { RoleName } from "./roles.ts";
 import { addStripeWebhook } from "./stripe-webhook.ts";
 import { VERSION } from "./version.ts";
@@ -98,7 +99,7 @@ export async function serve(
       gatewayUrl = config.SLIPWAY_GATEWAY_URL ?? urlOf(config.SLIPWAY_BIND, port);
       registries.push(gateway.registry);
     }
-    const machines = machinesOf(config, VERSION, steps);
+    const machines = machinesOf(config, await providersOf(config), VERSION, steps);
     undo.push(machines.close);
     const storage = storageDeps(config, machines);
     const models = {
@@ -272,7 +273,7 @@ async function modelsDeps(
 ): Promise<ModelsDeps> {
   const { config, ctx, box } = installation;
   return {
-    drivers: [machines.local],
+    drivers: machines.drivers,
     engines: machines.engines,
     weights: machines.weights,
     box,

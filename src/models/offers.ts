@@ -1,5 +1,5 @@
 /** What all drivers offer, with prices, and why nothing is offered where nothing is. */
-import { StatusError } from "../base/status.ts";
+import { type Reason, StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { Driver, RegionOffer } from "../providers/driver.ts";
 import type { WantedPlace } from "./model.ts";
@@ -24,24 +24,29 @@ export async function offersOf(ctx: DbCtx, deps: ModelsDeps, wanted: WantedPlace
   const found = answers.flatMap(({ driver, offers }) => offers.map((offer) => ({ driver, offer })));
   const here = found.filter(({ offer }) => !wanted.region || offer.region === wanted.region);
   const offers = await Promise.all(here.map(({ driver, offer }) => withPrice(ctx, deps, driver, offer)));
-  const silent = answers.find((answer) => answer.silent);
+  const silent = answers.find(
+    ({ driver, problem }) => problem && (!wanted.region || (driver.regions?.includes(wanted.region) ?? true)),
+  );
   const known = found.map(({ driver, offer }) => `${driver.provider}/${offer.region}`);
-  return { offers, problem: silent ? unavailable(silent.driver) : unknown(wanted, [...new Set(known)]) };
+  return { offers, problem: silent?.problem ?? unknown(wanted, [...new Set(known)]) };
 }
+
+const OWN_WORDS: readonly Reason[] = ["PLACE_UNAVAILABLE", "CONFIG_INVALID", "RATE_LIMITED"];
 
 interface Answer {
   readonly driver: Driver;
   readonly offers: readonly RegionOffer[];
-  readonly silent: boolean;
+  /** Why it does not say what it offers. */
+  readonly problem?: StatusError;
 }
 
 async function ask(ctx: DbCtx, driver: Driver): Promise<Answer> {
   try {
     const offers = await within(ctx, OFFERS_TIMEOUT_MS, (bounded) => driver.offers(bounded));
-    return { driver, offers, silent: false };
+    return { driver, offers };
   } catch (error) {
     ctx.log.warn({ err: error, driver: driver.name }, "a driver does not say what it offers");
-    return { driver, offers: [], silent: true };
+    return { driver, offers: [], problem: unavailable(driver, error) };
   }
 }
 
@@ -64,11 +69,15 @@ function unknown(wanted: WantedPlace, known: readonly string[]): StatusError {
   });
 }
 
-function unavailable(driver: Driver): StatusError {
+/** A driver that knows what is wrong with its place says it best. */
+function unavailable(driver: Driver, error: unknown): StatusError {
+  const own = error instanceof StatusError && OWN_WORDS.includes(error.reason) ? error.message : undefined;
   return new StatusError({
     code: "UNAVAILABLE",
     reason: "PLACE_UNAVAILABLE",
-    message: `The provider ${driver.provider} does not answer at the moment. Try again, or deploy to another place.`,
+    message:
+      own ??
+      `The provider ${driver.provider} does not answer at the moment. Try again, or deploy to another place.`,
     retryAfterMs: 15_000,
   });
 }

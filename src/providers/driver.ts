@@ -144,6 +144,8 @@ export interface DriverStorage {
 export interface Driver {
   readonly provider: "ONPREM" | "NEBIUS" | "LAMBDA" | "YOTTA";
   readonly name: string;
+  /** Names of its regions, where they are fixed. */
+  readonly regions?: readonly string[];
   /**
    * Two applies under one name, even at the same time, can't make two machines (the provider keeps names unique). Without it
    * nobody creates again after an unclear answer until the name has stayed absent for a while.

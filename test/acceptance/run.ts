@@ -99,6 +99,12 @@ const PROOFS: readonly Proof[] = [
     missing: podsMissing,
   },
   {
+    name: "the Kubernetes driver with its least rights: what every driver promises, and a cluster's own troubles",
+    minutesMax: 10,
+    files: ["test/acceptance/kubernetes/driver.test.ts"],
+    missing: podsMissing,
+  },
+  {
     name: "histories of the whole control plane",
     minutesMax: 10,
     files: ["test/sim/sim.test.ts"],

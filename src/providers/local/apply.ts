@@ -2,9 +2,10 @@ import type { ChildProcess } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { BaseCtx } from "../../base/ctx.ts";
-import { type Reason, StatusError } from "../../base/status.ts";
+import { StatusError } from "../../base/status.ts";
 import { noSteps } from "../../base/steps.ts";
 import type { ReplicaSpec } from "../driver.ts";
+import { isRetryable } from "../retryable.ts";
 import {
   exists,
   fileIn,
@@ -112,25 +113,6 @@ function watch(ctx: BaseCtx, state: DriverState, folder: ReplicaFolder, child: C
       )
       .finally(() => state.children.delete(folder.name));
   });
-}
-
-/** These stay as they are until somebody changes the request or the machine; the rest may go better another time. */
-const PERMANENT: ReadonlySet<Reason> = new Set([
-  "WEIGHTS_NOT_FOUND",
-  "WEIGHTS_GATED",
-  "WEIGHTS_UNSUPPORTED",
-  "WEIGHTS_PATH_REFUSED",
-  "HUB_TOKEN_INVALID",
-  "URL_REFUSED",
-  "DISK_FULL",
-  "MODEL_TOO_LARGE",
-  "SPEC_VALUE_INVALID",
-  "SPEC_KEY_UNKNOWN",
-  "CONFIG_INVALID",
-]);
-
-export function isRetryable(reason: Reason): boolean {
-  return !PERMANENT.has(reason);
 }
 
 async function recordFailure(ctx: BaseCtx, folder: ReplicaFolder, thrown: unknown): Promise<void> {

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { z } from "zod";
 import { REASONS } from "../../base/status.ts";
 import type { ReplicaFailure } from "../driver.ts";
-import { isRetryable } from "./apply.ts";
+import { redact } from "../redact.ts";
+import { isRetryable } from "../retryable.ts";
 import { parseLine, readTail, TAIL_BYTES } from "./engine-log.ts";
 import { exitFile, fileIn, type ReplicaFolder, readJson, readText, specFile } from "./folder.ts";
 import { memoryLimitBytes } from "./spawn-engine.ts";
@@ -15,7 +16,6 @@ const failedLine = z.object({
   msg: z.string().optional(),
   message: z.string().optional(),
 });
-const WORDS_LENGTH_MAX = 500;
 /** The process ends before the worker that waits for it hears how. */
 const EXIT_WAIT_MS = 1_000;
 
@@ -96,13 +96,4 @@ async function memoryHint(folder: ReplicaFolder, lines: readonly string[]): Prom
   if (!spec) return "";
   const limitGib = (memoryLimitBytes(spec.memoryBytes) / 2 ** 30).toFixed(1);
   return ` It ran into its memory limit of ${limitGib} GiB.`;
-}
-
-/** Keys and tokens never leave the folder, whoever wrote them into the log. */
-export function redact(text: string, engineKey: string): string {
-  const cut = text.slice(0, WORDS_LENGTH_MAX);
-  return (engineKey === "" ? cut : cut.replaceAll(engineKey, "[redacted]"))
-    .replace(/\bhf_\w+/g, "[redacted]")
-    .replace(/\b(Bearer)\s+\S+/gi, "$1 [redacted]")
-    .replace(/\b(sk|swt)[-_][\w-]{8,}/g, "[redacted]");
 }

@@ -2,9 +2,9 @@ import { open, stat } from "node:fs/promises";
 import type { BaseCtx } from "../../base/ctx.ts";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaName } from "../driver.ts";
+import { redact } from "../redact.ts";
 import { keptLogPath, readTail } from "./engine-log.ts";
 import { exists, fileIn, folderOf, readText } from "./folder.ts";
-import { redact } from "./last-words.ts";
 import type { DriverState } from "./state.ts";
 
 /** As much as a tail reads back, and as one look at a growing log takes. */

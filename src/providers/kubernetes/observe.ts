@@ -1,0 +1,90 @@
+import type { BaseCtx } from "../../base/ctx.ts";
+import type { ReplicaName, ReplicaObservation } from "../driver.ts";
+import { type Doing, judge, type Sight, type Verdict } from "./judge.ts";
+import { ofReplicas } from "./labels.ts";
+import { lastWords, progressOf } from "./last-words.ts";
+import { look } from "./look.ts";
+import { FETCH } from "./pod.ts";
+import { killAtOf, pushRemoval } from "./remove.ts";
+import { eventSchema, type Pod } from "./seen.ts";
+import type { DriverState } from "./state.ts";
+
+/** Names in one selector: URLs have bounds. */
+const NAMES_MAX = 50;
+/** Logs and events are read for few at once. */
+const LOOKS_AT_ONCE = 8;
+
+/** What each replica is doing, from full lists of the cluster. Also pushes removals that others left half-done. */
+export async function observe(
+  ctx: BaseCtx,
+  state: DriverState,
+  names: readonly ReplicaName[],
+): Promise<readonly ReplicaObservation[]> {
+  const seen: ReplicaObservation[] = [];
+  for (let from = 0; from < names.length; from += NAMES_MAX) {
+    seen.push(...(await observeSome(ctx, state, names.slice(from, from + NAMES_MAX))));
+  }
+  return seen;
+}
+
+async function observeSome(
+  ctx: BaseCtx,
+  state: DriverState,
+  names: readonly ReplicaName[],
+): Promise<readonly ReplicaObservation[]> {
+  const sight = await look(ctx, state.api, ofReplicas(names)).catch((error: unknown) => {
+    if (ctx.signal?.aborted) throw error;
+    ctx.log.warn({ err: error, region: state.options.region }, "a cluster could not be looked at");
+    return undefined;
+  });
+  const at = ctx.clock.now();
+  if (!sight) return names.map((name) => ({ name, at, phase: "unknown" }));
+  const seen: ReplicaObservation[] = [];
+  for (let from = 0; from < names.length; from += LOOKS_AT_ONCE) {
+    const some = names.slice(from, from + LOOKS_AT_ONCE).map(async (name) => ({
+      name,
+      at,
+      ...(await doingOf(ctx, state, name, sight(name)).catch((error: unknown): Doing => {
+        if (ctx.signal?.aborted) throw error;
+        ctx.log.warn({ err: error, replica: name }, "a replica could not be observed");
+        return { phase: "unknown" };
+      })),
+    }));
+    seen.push(...(await Promise.all(some)));
+  }
+  return seen;
+}
+
+async function doingOf(ctx: BaseCtx, state: DriverState, name: ReplicaName, sight: Sight): Promise<Doing> {
+  const killAt = killAtOf(sight);
+  if (killAt !== undefined && (await pushRemoval(ctx, state, name, sight, killAt)) === "gone") {
+    return { phase: "absent" };
+  }
+  return complete(ctx, state, name, judge(sight));
+}
+
+async function complete(
+  ctx: BaseCtx,
+  state: DriverState,
+  name: ReplicaName,
+  verdict: Verdict,
+): Promise<Doing> {
+  const { doing, ended, eventsOf, fetching } = verdict;
+  if (ended && doing.failure) {
+    return { ...doing, failure: await lastWords(ctx, state, name, ended, doing.failure) };
+  }
+  if (fetching) {
+    const progress = await progressOf(ctx, state, fetching.metadata.name, FETCH).catch(() => undefined);
+    return progress ? { ...doing, progress } : doing;
+  }
+  const warning = eventsOf && (await warningOf(ctx, state, eventsOf).catch(() => undefined));
+  return warning ? { ...doing, detail: `${doing.detail}: ${warning}` } : doing;
+}
+
+/** The kubelet's newest complaint about a pod: a volume that can't be mounted, a sandbox that can't be made. */
+async function warningOf(ctx: BaseCtx, { api }: DriverState, pod: Pod): Promise<string | undefined> {
+  const fields = `involvedObject.uid=${pod.metadata.uid},type=Warning`;
+  const events = await api.list(ctx, { group: "", resource: "events", schema: eventSchema, fields });
+  const last = events.filter((event) => event.reason !== "FailedScheduling").at(-1);
+  return last && `${last.reason}, ${last.message}`.slice(0, 300);
+}

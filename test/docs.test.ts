@@ -182,7 +182,7 @@ function commandsOf(markdown: string): readonly string[] {
     (match) => match[1],
   );
   const code = [...fenced, ...inline].join("\n").replace(/\\\n\s*/g, " ");
-  const lines = code.matchAll(/(?<![\w./@-])slipway ([a-z](?:<[^>\n]*>|[^\n|;<>&#`])*)/g);
+  const lines = code.matchAll(/(?<![\w./@=-])slipway ([a-z](?:<[^>\n]*>|[^\n|;<>&#`])*)/g);
   return [...lines].map((match) => (match[1] ?? "").trim());
 }
 

@@ -100,8 +100,12 @@ const PROOFS: readonly Proof[] = [
   },
   {
     name: "the Kubernetes driver with its least rights: what every driver promises, and a cluster's own troubles",
-    minutesMax: 10,
-    files: ["test/acceptance/kubernetes/driver.test.ts"],
+    minutesMax: 15,
+    files: [
+      "test/acceptance/kubernetes/driver.test.ts",
+      "test/acceptance/kubernetes/fetch-weights.test.ts",
+      "test/acceptance/kubernetes/deploy.test.ts",
+    ],
     missing: podsMissing,
   },
   {

@@ -3,6 +3,7 @@ import { ActivityService } from "./slipway/audit/v1/audit_service_pb.js";
 import { AdminAdjustmentService } from "./slipway/billing/v1/admin_adjustment_service_pb.js";
 import { AdminAuditService } from "./slipway/audit/v1/audit_service_pb.js";
 import { AdminBillingService } from "./tensormesh/billing/v1/admin_billing_service_pb.js";
+import { AdminCostService } from "./slipway/billing/v1/admin_cost_service_pb.js";
 import { AdminIdentityService } from "./slipway/identity/v1/admin_identity_service_pb.js";
 import { AdminJournalService } from "./slipway/billing/v1/admin_journal_service_pb.js";
 import { AdminPricingService } from "./slipway/billing/v1/admin_pricing_service_pb.js";
@@ -27,6 +28,7 @@ import { UserBalanceService } from "./tensormesh/billing/v1/user_balance_service
 import { WebhookService } from "./slipway/webhooks/v1/webhook_service_pb.js";
 export * from "./slipway/audit/v1/audit_service_pb.js";
 export * from "./slipway/billing/v1/admin_adjustment_service_pb.js";
+export * from "./slipway/billing/v1/admin_cost_service_pb.js";
 export * from "./slipway/billing/v1/admin_journal_service_pb.js";
 export * from "./slipway/billing/v1/admin_pricing_service_pb.js";
 export * from "./slipway/billing/v1/admin_refund_service_pb.js";
@@ -61,6 +63,7 @@ export const services = {
   adminAdjustment: AdminAdjustmentService,
   adminAudit: AdminAuditService,
   adminBilling: AdminBillingService,
+  adminCost: AdminCostService,
   adminIdentity: AdminIdentityService,
   adminJournal: AdminJournalService,
   adminPricing: AdminPricingService,

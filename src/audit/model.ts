@@ -55,6 +55,8 @@ export const ACTIONS = {
   "adjustment.rejected": "A correction of the balance was refused.",
   "adjustment.expired": "A proposed correction of the balance was not decided in time.",
   "price.set": "A price was set.",
+  "price.removed": "A price was ended.",
+  "provider_cost.set": "What a provider costs was told.",
   "catalog.published": "A deployment was published in the catalogue.",
   "catalog.unpublished": "A name was taken out of the catalogue.",
   "admin.read": "An administrator looked at data of an account.",

@@ -74,7 +74,7 @@ export function providerFromWire(provider: CloudProvider): Provider | undefined 
   return PROVIDERS.find(([, wire]) => wire === provider)?.[0];
 }
 
-function providerToWire(provider: Provider): CloudProvider {
+export function providerToWire(provider: Provider): CloudProvider {
   return PROVIDERS.find(([ours]) => ours === provider)?.[1] ?? CloudProvider.UNSPECIFIED;
 }
 
@@ -90,7 +90,7 @@ export function gpuTypeFromWire(type: GPUType): GpuType {
   return GPU_TYPES.find(([, wire]) => wire === type)?.[0] ?? "UNSPECIFIED";
 }
 
-function gpuTypeToWire(type: GpuType): GPUType {
+export function gpuTypeToWire(type: GpuType): GPUType {
   return GPU_TYPES.find(([ours]) => ours === type)?.[1] ?? GPUType.GPU_TYPE_UNSPECIFIED;
 }
 
@@ -100,6 +100,7 @@ export function gpuPriceToWire(price: GpuPriceVersion): WireGpuPrice {
     cloudProvider: providerToWire(price.provider),
     hourlyRate: moneyToWire(price.nanosPerHour, price.currency),
     isActive: price.active,
+    isRemoved: price.removed,
     region: price.region,
     priceVersionId: price.versionId,
     validFrom: timestampFromDate(price.validFrom),
@@ -113,6 +114,7 @@ export function tokenPriceToWire(price: TokenPriceVersion): WireServerlessPrice 
     cachedPricePerMillion: moneyToWire(price.cachedNanosPerMillion, price.currency),
     outputPricePerMillion: moneyToWire(price.outputNanosPerMillion, price.currency),
     isActive: price.active,
+    isRemoved: price.removed,
     priceVersionId: price.versionId,
     validFrom: timestampFromDate(price.validFrom),
   });

@@ -14,6 +14,7 @@ export {
   type MoneyVerdict,
   moneyVerdict,
 } from "./balance.ts";
+export { marginReport, type NewProviderCost, type ProviderCost, setProviderCost } from "./costs/index.ts";
 export { type CreditInput, grantCredit } from "./grant-credit.ts";
 export { auditLedger, type Balance, type LedgerAudit, rebuildBalances } from "./ledger/index.ts";
 export {
@@ -77,6 +78,8 @@ export {
   type NewGpuPrice,
   type NewTokenPrice,
   type Provider,
+  removeGpuPrice,
+  removeTokenPrice,
   replicaNanosPerHour,
   setGpuPrice,
   setTokenPrice,

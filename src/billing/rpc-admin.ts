@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
 import { AdminAdjustmentService } from "../../gen/slipway/billing/v1/admin_adjustment_service_pb.js";
+import { AdminCostService } from "../../gen/slipway/billing/v1/admin_cost_service_pb.js";
 import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_service_pb.js";
 import {
   AdminPricingService,
@@ -9,6 +10,8 @@ import {
   CreateServerlessPriceResponseSchema,
   ListGpuPriceVersionsResponseSchema,
   ListServerlessPriceVersionsResponseSchema,
+  RemoveGpuPriceResponseSchema,
+  RemoveServerlessPriceResponseSchema,
 } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import {
   AddUserBalanceResponseSchema,
@@ -31,14 +34,17 @@ import {
 } from "./convert.ts";
 import { grantCredit } from "./grant-credit.ts";
 import {
-  GPU_VERSIONS_QUERY,
+  gpuVersionsQuery,
   listGpuPriceVersions,
   listTokenPriceVersions,
+  removeGpuPrice,
+  removeTokenPrice,
   setGpuPrice,
   setTokenPrice,
   tokenVersionsQuery,
 } from "./pricing/index.ts";
 import { adjustmentService } from "./rpc-adjustments.ts";
+import { costService } from "./rpc-costs.ts";
 import { journalService } from "./rpc-journal.ts";
 import { spendingSummaries } from "./spending/index.ts";
 
@@ -47,6 +53,7 @@ export function adminRoutes(deps: RoutesDeps): (router: ConnectRouter) => void {
   return (router) => {
     router.service(AdminPricingService, adminPricingService(deps));
     router.service(AdminBillingService, adminBillingService(deps));
+    router.service(AdminCostService, costService(deps));
     router.service(AdminAdjustmentService, adjustmentService(deps));
     router.service(AdminJournalService, journalService(deps));
   };
@@ -70,9 +77,29 @@ function adminPricingService(deps: RoutesDeps): ServiceImpl<typeof AdminPricingS
       );
     },
     async listGpuPriceVersions(request, context) {
-      const page = parsePage(request, GPU_VERSIONS_QUERY);
-      const { rows, nextPageToken } = await listGpuPriceVersions(callCtx(deps, context), page);
+      const { upcomingOnly } = request;
+      const page = parsePage(request, gpuVersionsQuery(upcomingOnly));
+      const { rows, nextPageToken } = await listGpuPriceVersions(callCtx(deps, context), page, upcomingOnly);
       return create(ListGpuPriceVersionsResponseSchema, { prices: rows.map(gpuPriceToWire), nextPageToken });
+    },
+    removeGpuPrice(request, context) {
+      const input = {
+        provider: providerFromWire(request.cloudProvider) ?? "ONPREM",
+        region: request.region,
+        gpuType: gpuTypeFromWire(request.gpuType),
+        validFrom: dateFromWire(request.validFrom),
+      };
+      return answeredOnce(deps, context, RemoveGpuPriceResponseSchema, async (tx) =>
+        create(RemoveGpuPriceResponseSchema, { price: gpuPriceToWire(await removeGpuPrice(tx, input)) }),
+      );
+    },
+    removeServerlessPrice(request, context) {
+      const input = { servedName: request.servedName, validFrom: dateFromWire(request.validFrom) };
+      return answeredOnce(deps, context, RemoveServerlessPriceResponseSchema, async (tx) =>
+        create(RemoveServerlessPriceResponseSchema, {
+          price: tokenPriceToWire(await removeTokenPrice(tx, input)),
+        }),
+      );
     },
     createServerlessPrice(request, context) {
       const prices = {
@@ -98,9 +125,10 @@ function adminPricingService(deps: RoutesDeps): ServiceImpl<typeof AdminPricingS
       );
     },
     async listServerlessPriceVersions(request, context) {
-      const { servedName } = request;
-      const page = parsePage(request, tokenVersionsQuery(servedName));
-      const { rows, nextPageToken } = await listTokenPriceVersions(callCtx(deps, context), servedName, page);
+      const { servedName, upcomingOnly } = request;
+      const page = parsePage(request, tokenVersionsQuery(servedName, upcomingOnly));
+      const ctx = callCtx(deps, context);
+      const { rows, nextPageToken } = await listTokenPriceVersions(ctx, servedName, page, upcomingOnly);
       return create(ListServerlessPriceVersionsResponseSchema, {
         prices: rows.map(tokenPriceToWire),
         nextPageToken,

@@ -4,6 +4,7 @@ import { addActivities } from "./commands/activities.ts";
 import { addAdminAdjust } from "./commands/admin-adjust.ts";
 import { addAdminAudit } from "./commands/admin-audit.ts";
 import { addAdminCatalog, addCatalog } from "./commands/admin-catalog.ts";
+import { addAdminCosts } from "./commands/admin-costs.ts";
 import { addAdminCredit } from "./commands/admin-credit.ts";
 import { addAdminJournal } from "./commands/admin-journal.ts";
 import { addAdminPrices } from "./commands/admin-prices.ts";
@@ -89,6 +90,7 @@ function addAdmin(program: Command, io: CliIo): void {
   addAdminRefund(admin, io);
   addAdminSpending(admin, io);
   addAdminPrices(admin, io);
+  addAdminCosts(admin, io);
   addAdminJournal(admin, io);
   addAdminCatalog(admin, io);
   addAdminAudit(admin, io);

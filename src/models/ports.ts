@@ -40,6 +40,7 @@ export interface WindowInput extends SlotInput {
   readonly userId: string;
   readonly price: GpuPrice;
   readonly gpuCount: number;
+  readonly place: { readonly provider: Provider; readonly region: string; readonly gpuType: GpuType };
   readonly windowMs: number;
   readonly now: Date;
 }

@@ -21,5 +21,7 @@ export function windowOf(
 ): WindowInput {
   const { id: modelId, deploymentId, userId, place } = model;
   const { windowMs } = deps.limits;
-  return { modelId, deploymentId, userId, slot, price, gpuCount: place.gpuCount, windowMs, now };
+  const { provider, region, gpuType, gpuCount } = place;
+  const where = { provider, region, gpuType };
+  return { modelId, deploymentId, userId, slot, price, gpuCount, place: where, windowMs, now };
 }

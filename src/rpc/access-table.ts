@@ -5,6 +5,7 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { ActivityService, AdminAuditService } from "../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminAdjustmentService } from "../../gen/slipway/billing/v1/admin_adjustment_service_pb.js";
+import { AdminCostService } from "../../gen/slipway/billing/v1/admin_cost_service_pb.js";
 import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_service_pb.js";
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
@@ -234,6 +235,13 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     listGpuPriceVersions: row("ADMIN", "read", INSTALLATION),
     createServerlessPrice: row("ADMIN", "write", INSTALLATION),
     listServerlessPriceVersions: row("ADMIN", "read", INSTALLATION),
+    removeGpuPrice: row("ADMIN", "write", INSTALLATION),
+    removeServerlessPrice: row("ADMIN", "write", INSTALLATION),
+  }),
+  ...rows(AdminCostService, {
+    createProviderCost: row("ADMIN", "write", INSTALLATION),
+    listProviderCosts: row("ADMIN", "read", INSTALLATION),
+    getMarginReport: row("ADMIN", "read", INSTALLATION),
   }),
 ]);
 

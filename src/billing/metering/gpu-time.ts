@@ -1,8 +1,17 @@
 /** GPU time of replica slots: what models calls. Every function runs in the caller's transaction, under the slot's lock. */
+import { StatusError } from "../../base/status.ts";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import { lockHolds } from "../ledger/index.ts";
-import { type GpuPrice, replicaNanosPerHour, selectGpuPriceInForce } from "../pricing/index.ts";
-import { emptySlotTime, planEnd, planProbe, type Slot, type SlotTime, slotTimeOf } from "./slot.ts";
+import { type GpuPrice, gpuPrice, replicaNanosPerHour, selectGpuPricePlace } from "../pricing/index.ts";
+import {
+  emptySlotTime,
+  planEnd,
+  planProbe,
+  type Slot,
+  type SlotPlace,
+  type SlotTime,
+  slotTimeOf,
+} from "./slot.ts";
 import {
   advanceOpenSlots,
   type GpuWindow,
@@ -23,6 +32,8 @@ export interface WindowInput extends SlotKey {
   readonly price: GpuPrice;
   /** 0 = a replica on CPUs, priced as one. */
   readonly gpuCount: number;
+  /** Where it runs: the price of the next window and the operator's cost are looked up by it. */
+  readonly place?: SlotPlace;
   readonly windowMs: number;
   readonly now: Date;
 }
@@ -60,10 +71,10 @@ function fits(slot: Slot, window: GpuWindow | undefined, input: WindowInput): bo
 }
 
 function holdAnew(tx: TxCtx, slot: Slot, input: WindowInput): Promise<Slot> {
-  const { modelId, userId, gpuCount, windowMs, price, now } = input;
+  const { modelId, userId, gpuCount, windowMs, price, now, place = null } = input;
   return holdWindow(
     tx,
-    { ...slot, modelId, userId, gpuCount, windowMs, currency: price.currency },
+    { ...slot, modelId, userId, gpuCount, windowMs, currency: price.currency, place },
     price,
     now,
   );
@@ -78,9 +89,9 @@ async function slotFor(tx: TxCtx, input: WindowInput): Promise<Slot> {
 }
 
 function newSlot(input: WindowInput): Slot {
-  const { deploymentId, slot, modelId, userId, gpuCount, windowMs, price } = input;
+  const { deploymentId, slot, modelId, userId, gpuCount, windowMs, price, place = null } = input;
   return {
-    ...{ deploymentId, slot, modelId, userId, gpuCount, windowMs, currency: price.currency },
+    ...{ deploymentId, slot, modelId, userId, gpuCount, windowMs, currency: price.currency, place },
     state: "none",
     nanosPerHour: replicaNanosPerHour(price, gpuCount),
     ...{ windowNo: 0, windowId: null, windowEndsAt: null, nextWindowId: null, lastOkAt: null },
@@ -90,7 +101,8 @@ function newSlot(input: WindowInput): Slot {
 
 /**
  * The window after the open one is held afterwards, at the price that will be in force when it starts. When nothing is held
- * though the slot serves, a window is held that begins at the next probe. Throws BALANCE_TOO_LOW.
+ * though the slot serves, a window is held that begins at the next probe. Throws BALANCE_TOO_LOW, PRICE_MISSING (its price ends
+ * before the window would begin).
  */
 export async function holdNextWindow(
   tx: TxCtx,
@@ -101,10 +113,22 @@ export async function holdNextWindow(
   const serves = slot.state === "open" || (slot.state === "none" && slot.lastOkAt !== null);
   if (!serves || slot.nextWindowId !== null) return slotTimeOf(slot);
   const startsAt = slot.windowEndsAt ?? input.now;
-  const price = (await selectGpuPriceInForce(tx, input.price.versionId, startsAt)) ?? input.price;
+  const price = await priceAt(tx, slot, input.price, startsAt);
   const held = await holdWindow(tx, slot, price, input.now);
   await updateSlot(tx, held);
   return slotTimeOf(held);
+}
+
+/** Of the slot's own place, or of the place that the price of now was set for. */
+async function priceAt(tx: TxCtx, slot: Slot, now: GpuPrice, at: Date): Promise<GpuPrice> {
+  const place = slot.place ?? (await selectGpuPricePlace(tx, now.versionId));
+  const price = place && (await gpuPrice(tx, { ...place, at }));
+  if (price) return price;
+  throw new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "PRICE_MISSING",
+    message: "The price of this place ends before the next window begins. Ask an administrator to set one.",
+  });
 }
 
 /** One successful completion probe; see meterProbes. */

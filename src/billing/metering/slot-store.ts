@@ -1,7 +1,7 @@
 /** Every statement on gpu_slot and gpu_window. */
 import { sql } from "kysely";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
-import { PROBE_GAP_MAX_MS, type Slot } from "./slot.ts";
+import { PROBE_GAP_MAX_MS, type Slot, type SlotPlace } from "./slot.ts";
 
 interface SlotRow {
   readonly deployment_id: string;
@@ -23,6 +23,9 @@ interface SlotRow {
   readonly price_ms: bigint;
   readonly unfunded_ms: bigint;
   readonly last_ok_at: Date | null;
+  readonly provider: SlotPlace["provider"] | null;
+  readonly region: string | null;
+  readonly gpu_type: SlotPlace["gpuType"] | null;
 }
 
 export interface SlotKey {
@@ -79,9 +82,10 @@ export async function selectSlots(ctx: DbCtx, deploymentId: string): Promise<rea
 export async function insertSlot(tx: TxCtx, slot: Slot): Promise<void> {
   await sql`
     insert into gpu_slot (deployment_id, slot, model_id, user_id, state, gpu_count, currency, nanos_per_hour, window_ms,
-      window_no, open_ms, closed_ms, price_ms, unfunded_ms)
+      window_no, open_ms, closed_ms, price_ms, unfunded_ms, provider, region, gpu_type)
     values (${slot.deploymentId}, ${slot.slot}, ${slot.modelId}, ${slot.userId}, 'none', ${slot.gpuCount}, ${slot.currency},
-      ${slot.nanosPerHour}, ${slot.windowMs}, 0, 0, 0, 0, 0)
+      ${slot.nanosPerHour}, ${slot.windowMs}, 0, 0, 0, 0, 0,
+      ${slot.place?.provider ?? null}, ${slot.place?.region ?? null}, ${slot.place?.gpuType ?? null})
     on conflict (deployment_id, slot) do nothing`.execute(tx.db);
 }
 
@@ -92,7 +96,8 @@ export async function updateSlot(tx: TxCtx, slot: Slot): Promise<void> {
       window_no = ${slot.windowNo}, window_id = ${slot.windowId}, window_ends_at = ${slot.windowEndsAt},
       next_window_id = ${slot.nextWindowId}, open_ms = ${slot.openMs}, closed_ms = ${slot.closedMs},
       price_version_id = ${slot.priceVersionId}, price_ms = ${slot.priceMs}, unfunded_ms = ${slot.unfundedMs},
-      last_ok_at = ${slot.lastOkAt}
+      last_ok_at = ${slot.lastOkAt}, provider = ${slot.place?.provider ?? null}, region = ${slot.place?.region ?? null},
+      gpu_type = ${slot.place?.gpuType ?? null}
     where deployment_id = ${slot.deploymentId} and slot = ${slot.slot}`.execute(tx.db);
 }
 
@@ -129,9 +134,10 @@ export async function selectWindows(
 export async function insertWindow(tx: TxCtx, slot: Slot, window: GpuWindow, at: Date): Promise<void> {
   await sql`
     insert into gpu_window (id, deployment_id, slot, number, model_id, user_id, price_version_id, gpu_count, currency,
-      nanos_per_hour, hold_id, state, held_at)
+      nanos_per_hour, hold_id, state, held_at, provider, region, gpu_type)
     values (${window.windowId}, ${slot.deploymentId}, ${slot.slot}, ${slot.windowNo}, ${slot.modelId}, ${slot.userId},
-      ${window.priceVersionId}, ${window.gpuCount}, ${slot.currency}, ${window.nanosPerHour}, ${window.holdId}, 'held', ${at})`.execute(
+      ${window.priceVersionId}, ${window.gpuCount}, ${slot.currency}, ${window.nanosPerHour}, ${window.holdId}, 'held', ${at},
+      ${slot.place?.provider ?? null}, ${slot.place?.region ?? null}, ${slot.place?.gpuType ?? null})`.execute(
     tx.db,
   );
 }
@@ -171,6 +177,7 @@ function slotFrom(row: SlotRow): Slot {
     userId: row.user_id,
     state: row.state,
     gpuCount: row.gpu_count,
+    place: placeOf(row),
     currency: row.currency,
     nanosPerHour: row.nanos_per_hour,
     windowMs: Number(row.window_ms),
@@ -185,4 +192,8 @@ function slotFrom(row: SlotRow): Slot {
     unfundedMs: row.unfunded_ms,
     lastOkAt: row.last_ok_at,
   };
+}
+
+function placeOf({ provider, region, gpu_type: gpuType }: SlotRow): SlotPlace | null {
+  return provider === null || region === null || gpuType === null ? null : { provider, region, gpuType };
 }

@@ -1,5 +1,8 @@
 /** The clock of one replica slot: pure rules of what time is charged, to which window, and what nobody pays. */
 
+import type { GpuType } from "../../engines/engine.ts";
+import type { Provider } from "../pricing/index.ts";
+
 /** Only probes at most this far apart prove that the replica served between them. */
 export const PROBE_GAP_MAX_MS = 30_000;
 
@@ -20,6 +23,13 @@ export interface SlotTime {
   readonly lastOkAt: Date | null;
 }
 
+/** Where a replica runs. */
+export interface SlotPlace {
+  readonly provider: Provider;
+  readonly region: string;
+  readonly gpuType: GpuType;
+}
+
 /** A row of gpu_slot. */
 export interface Slot {
   readonly deploymentId: string;
@@ -28,6 +38,8 @@ export interface Slot {
   readonly userId: string;
   readonly state: "none" | "held" | "open";
   readonly gpuCount: number;
+  /** Null for what was held before places were kept. */
+  readonly place: SlotPlace | null;
   readonly currency: string;
   /** Of the whole replica. */
   readonly nanosPerHour: bigint;

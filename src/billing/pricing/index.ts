@@ -1,6 +1,6 @@
 export { gpuPrice, tokenPrice } from "./find-price.ts";
 export {
-  GPU_VERSIONS_QUERY,
+  gpuVersionsQuery,
   listGpuPrices,
   listGpuPriceVersions,
   listTokenPrices,
@@ -10,6 +10,7 @@ export {
 export {
   type GpuPrice,
   type GpuPriceVersion,
+  PRICE_MAX_NANOS,
   type Provider,
   replicaNanosPerHour,
   type TokenCounts,
@@ -18,6 +19,7 @@ export {
   tokenCharge,
   tokenSaving,
 } from "./model.ts";
+export { removeGpuPrice, removeTokenPrice } from "./remove-price.ts";
 export { type NewGpuPrice, setGpuPrice } from "./set-gpu-price.ts";
 export { type NewTokenPrice, setTokenPrice } from "./set-token-price.ts";
-export { selectGpuPriceInForce, selectTokenPricesById } from "./store.ts";
+export { selectGpuPricePlace, selectTokenPricesById } from "./store.ts";

@@ -30,22 +30,32 @@ export function listTokenPrices(
 }
 
 /** What a page token of the GPU versions is bound to. */
-export const GPU_VERSIONS_QUERY = "gpu-price-versions";
+export function gpuVersionsQuery(upcomingOnly: boolean): string {
+  return upcomingOnly ? "gpu-price-versions upcoming" : "gpu-price-versions";
+}
 
-export async function listGpuPriceVersions(ctx: DbCtx, page: Page) {
-  const input = { after: cursorOf(page), at: ctx.clock.now(), limit: page.size + 1 };
-  return cutPage(await selectGpuPriceVersions(ctx, input), page, GPU_VERSIONS_QUERY, positionOf);
+/** One page of the versions, newest first; with `upcomingOnly` those that have not begun. */
+export async function listGpuPriceVersions(ctx: DbCtx, page: Page, upcomingOnly = false) {
+  const input = { after: cursorOf(page), upcomingOnly, at: ctx.clock.now(), limit: page.size + 1 };
+  return cutPage(await selectGpuPriceVersions(ctx, input), page, gpuVersionsQuery(upcomingOnly), positionOf);
 }
 
 /** What a page token of the token price versions is bound to. */
-export function tokenVersionsQuery(servedName: string): string {
-  return `token-price-versions ${servedName}`;
+export function tokenVersionsQuery(servedName: string, upcomingOnly = false): string {
+  return `token-price-versions ${servedName}${upcomingOnly ? " upcoming" : ""}`;
 }
 
-export async function listTokenPriceVersions(ctx: DbCtx, servedName: string, page: Page) {
-  const input = { servedName, after: cursorOf(page), at: ctx.clock.now(), limit: page.size + 1 };
+/** As the GPU versions; "" = of every model. */
+export async function listTokenPriceVersions(
+  ctx: DbCtx,
+  servedName: string,
+  page: Page,
+  upcomingOnly = false,
+) {
+  const now = ctx.clock.now();
+  const input = { servedName, after: cursorOf(page), upcomingOnly, at: now, limit: page.size + 1 };
   const rows = await selectTokenPriceVersions(ctx, input);
-  return cutPage(rows, page, tokenVersionsQuery(servedName), positionOf);
+  return cutPage(rows, page, tokenVersionsQuery(servedName, upcomingOnly), positionOf);
 }
 
 function positionOf(price: { validFrom: Date; versionId: string }): readonly string[] {

@@ -22,6 +22,8 @@ export interface GpuPriceVersion extends GpuPrice {
   readonly validFrom: Date;
   /** In force at the time of the question. */
   readonly active: boolean;
+  /** True: from its validFrom on there is no price. */
+  readonly removed: boolean;
 }
 
 export interface TokenPrice {
@@ -36,6 +38,8 @@ export interface TokenPriceVersion extends TokenPrice {
   readonly servedName: string;
   readonly validFrom: Date;
   readonly active: boolean;
+  /** True: from its validFrom on there is no price. */
+  readonly removed: boolean;
 }
 
 export interface TokenCounts {

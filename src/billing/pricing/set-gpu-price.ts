@@ -27,7 +27,13 @@ export async function setGpuPrice(ctx: DbCtx, input: NewGpuPrice): Promise<GpuPr
     validFrom,
     now,
   });
-  const price = { ...input, versionId: ctx.random.uuid(), validFrom, active: validFrom <= now };
+  const price = {
+    ...input,
+    versionId: ctx.random.uuid(),
+    validFrom,
+    active: validFrom <= now,
+    removed: false,
+  };
   return withTransaction(ctx, async (tx) => {
     if (!(await insertGpuPrice(tx, price, now))) throw priceConflict();
     await recordAudit(tx, {

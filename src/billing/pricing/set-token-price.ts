@@ -29,7 +29,13 @@ export async function setTokenPrice(ctx: DbCtx, input: NewTokenPrice): Promise<T
     validFrom,
     now,
   });
-  const price = { ...input, versionId: ctx.random.uuid(), validFrom, active: validFrom <= now };
+  const price = {
+    ...input,
+    versionId: ctx.random.uuid(),
+    validFrom,
+    active: validFrom <= now,
+    removed: false,
+  };
   const perMillion = (nanos: bigint) => formatMoney({ currency: input.currency, nanos });
   return withTransaction(ctx, async (tx) => {
     if (!(await insertTokenPrice(tx, price, now))) throw priceConflict();

@@ -13,6 +13,7 @@ interface GpuRow {
   readonly nanos_per_hour: bigint;
   readonly valid_from: Date;
   readonly active: boolean;
+  readonly removed: boolean;
 }
 
 interface TokenRow {
@@ -24,6 +25,13 @@ interface TokenRow {
   readonly output_nanos_per_million: bigint;
   readonly valid_from: Date;
   readonly active: boolean;
+  readonly removed: boolean;
+}
+
+/** Which token prices end, and when; null: now. */
+export interface TokenPriceEnd {
+  readonly servedName: string;
+  readonly validFrom: Date | null;
 }
 
 /** Where the next page of versions begins: after this one, newest first. */
@@ -33,38 +41,48 @@ export interface VersionCursor {
 }
 
 // In force: nothing of the same key took over later and by now.
-const gpuActive = (at: Date) => sql<boolean>`p.valid_from <= ${at} and not exists (
+const gpuActive = (at: Date) => sql<boolean>`not p.removed and p.valid_from <= ${at} and not exists (
   select from gpu_price later where (later.provider, later.gpu_type, later.region) = (p.provider, p.gpu_type, p.region)
     and later.valid_from > p.valid_from and later.valid_from <= ${at})`;
 
-const tokenActive = (at: Date) => sql<boolean>`p.valid_from <= ${at} and not exists (
+const tokenActive = (at: Date) => sql<boolean>`not p.removed and p.valid_from <= ${at} and not exists (
   select from token_price later where later.served_name = p.served_name
     and later.valid_from > p.valid_from and later.valid_from <= ${at})`;
 
-/** The price in force at `at`; one of the region itself goes before one of the whole provider. */
+/** The price in force at `at`; one of the region itself goes before one of the whole provider, unless it was removed. */
 export async function selectGpuPrice(
   ctx: DbCtx,
   input: { provider: Provider; region: string; gpuType: GpuType; at: Date },
 ): Promise<GpuPriceVersion | undefined> {
   const { rows } = await sql<GpuRow>`
-    select *, true as active from gpu_price
-    where provider = ${input.provider} and gpu_type = ${input.gpuType} and region in (${input.region}, '')
-      and valid_from <= ${input.at}
-    order by region = '', valid_from desc limit 1`.execute(ctx.db);
+    select *, true as active from (
+      select distinct on (region) * from gpu_price
+      where provider = ${input.provider} and gpu_type = ${input.gpuType} and region in (${input.region}, '')
+        and valid_from <= ${input.at}
+      order by region, valid_from desc
+    ) latest where not removed order by region = '' limit 1`.execute(ctx.db);
   return rows[0] && gpuVersion(rows[0]);
 }
 
-/** The version that follows `versionId` at `at` for the same provider, type and region; itself when none took over. */
-export async function selectGpuPriceInForce(
+/** The place that a version was set for: the whole provider where its region is "". */
+export async function selectGpuPricePlace(
   ctx: DbCtx,
   versionId: string,
-  at: Date,
+): Promise<Pick<GpuPriceVersion, "provider" | "region" | "gpuType"> | undefined> {
+  const { rows } = await sql<GpuRow>`
+    select *, true as active from gpu_price where id = ${versionId}`.execute(ctx.db);
+  return rows[0] && gpuVersion(rows[0]);
+}
+
+/** The version of exactly this key that is the latest at `at`, removed ones included. */
+export async function selectGpuPriceVersionAt(
+  ctx: DbCtx,
+  input: { provider: Provider; region: string; gpuType: GpuType; at: Date },
 ): Promise<GpuPriceVersion | undefined> {
   const { rows } = await sql<GpuRow>`
-    select p.*, true as active from gpu_price known join gpu_price p
-      on (p.provider, p.gpu_type, p.region) = (known.provider, known.gpu_type, known.region)
-    where known.id = ${versionId} and p.valid_from <= ${at} and p.valid_from >= known.valid_from
-    order by p.valid_from desc limit 1`.execute(ctx.db);
+    select *, true as active from gpu_price
+    where provider = ${input.provider} and gpu_type = ${input.gpuType} and region = ${input.region} and valid_from <= ${input.at}
+    order by valid_from desc limit 1`.execute(ctx.db);
   return rows[0] && gpuVersion(rows[0]);
 }
 
@@ -81,14 +99,15 @@ export async function selectGpuPrices(
   return rows.map(gpuVersion);
 }
 
-/** All versions, newest first. */
+/** All versions, newest first; with `upcomingOnly` those that take over after `at`. */
 export async function selectGpuPriceVersions(
   ctx: DbCtx,
-  input: { after: VersionCursor | undefined; at: Date; limit: number },
+  input: { after: VersionCursor | undefined; upcomingOnly: boolean; at: Date; limit: number },
 ): Promise<readonly GpuPriceVersion[]> {
   const { rows } = await sql<GpuRow>`
     select p.*, ${gpuActive(input.at)} as active from gpu_price p
-    where ${input.after === undefined} or (valid_from, id) < (${input.after?.validFrom ?? null}, ${input.after?.versionId ?? null}::uuid)
+    where (${input.after === undefined} or (valid_from, id) < (${input.after?.validFrom ?? null}, ${input.after?.versionId ?? null}::uuid))
+      and (not ${input.upcomingOnly} or valid_from > ${input.at})
     order by valid_from desc, id desc limit ${input.limit}`.execute(ctx.db);
   return rows.map(gpuVersion);
 }
@@ -96,9 +115,9 @@ export async function selectGpuPriceVersions(
 /** False when a version begins at the same moment. */
 export async function insertGpuPrice(ctx: DbCtx, price: GpuPriceVersion, createdAt: Date): Promise<boolean> {
   const { numAffectedRows } = await sql`
-    insert into gpu_price (id, provider, region, gpu_type, currency, nanos_per_hour, valid_from, created_at)
+    insert into gpu_price (id, provider, region, gpu_type, currency, nanos_per_hour, valid_from, created_at, removed)
     values (${price.versionId}, ${price.provider}, ${price.region}, ${price.gpuType}, ${price.currency},
-      ${price.nanosPerHour}, ${price.validFrom}, ${createdAt})
+      ${price.nanosPerHour}, ${price.validFrom}, ${createdAt}, ${price.removed})
     on conflict on constraint gpu_price_once do nothing`.execute(ctx.db);
   return numAffectedRows === 1n;
 }
@@ -111,7 +130,7 @@ export async function selectTokenPrice(
   const { rows } = await sql<TokenRow>`
     select *, true as active from token_price where served_name = ${servedName} and valid_from <= ${at}
     order by valid_from desc limit 1`.execute(ctx.db);
-  return rows[0] && tokenVersion(rows[0]);
+  return rows[0] && !rows[0].removed ? tokenVersion(rows[0]) : undefined;
 }
 
 export async function selectTokenPricesById(
@@ -138,12 +157,19 @@ export async function selectTokenPrices(
 /** All versions of one model ("" = of all), newest first. */
 export async function selectTokenPriceVersions(
   ctx: DbCtx,
-  input: { servedName: string; after: VersionCursor | undefined; at: Date; limit: number },
+  input: {
+    servedName: string;
+    after: VersionCursor | undefined;
+    upcomingOnly: boolean;
+    at: Date;
+    limit: number;
+  },
 ): Promise<readonly TokenPriceVersion[]> {
   const { rows } = await sql<TokenRow>`
     select p.*, ${tokenActive(input.at)} as active from token_price p
     where (${input.servedName} = '' or served_name = ${input.servedName})
       and (${input.after === undefined} or (valid_from, id) < (${input.after?.validFrom ?? null}, ${input.after?.versionId ?? null}::uuid))
+      and (not ${input.upcomingOnly} or valid_from > ${input.at})
     order by valid_from desc, id desc limit ${input.limit}`.execute(ctx.db);
   return rows.map(tokenVersion);
 }
@@ -156,9 +182,9 @@ export async function insertTokenPrice(
 ): Promise<boolean> {
   const { numAffectedRows } = await sql`
     insert into token_price (id, served_name, currency, input_nanos_per_million, cached_nanos_per_million,
-      output_nanos_per_million, valid_from, created_at)
+      output_nanos_per_million, valid_from, created_at, removed)
     values (${price.versionId}, ${price.servedName}, ${price.currency}, ${price.inputNanosPerMillion},
-      ${price.cachedNanosPerMillion}, ${price.outputNanosPerMillion}, ${price.validFrom}, ${createdAt})
+      ${price.cachedNanosPerMillion}, ${price.outputNanosPerMillion}, ${price.validFrom}, ${createdAt}, ${price.removed})
     on conflict on constraint token_price_once do nothing`.execute(ctx.db);
   return numAffectedRows === 1n;
 }
@@ -173,6 +199,7 @@ function gpuVersion(row: GpuRow): GpuPriceVersion {
     nanosPerHour: row.nanos_per_hour,
     validFrom: row.valid_from,
     active: row.active,
+    removed: row.removed,
   };
 }
 
@@ -186,5 +213,6 @@ function tokenVersion(row: TokenRow): TokenPriceVersion {
     outputNanosPerMillion: row.output_nanos_per_million,
     validFrom: row.valid_from,
     active: row.active,
+    removed: row.removed,
   };
 }

@@ -1,4 +1,5 @@
 export { addCharges } from "./add-charges.ts";
+export { dayRange } from "./day-range.ts";
 export { listModelUsage, listUsageHistory, type UsageQuery, usageQuery } from "./list-usage.ts";
 export { pruneSpending } from "./prune-buckets.ts";
 export type { ChargedItem } from "./roll-up.ts";

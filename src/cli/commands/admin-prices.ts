@@ -7,6 +7,8 @@ import {
   CreateServerlessPriceResponseSchema,
   ListGpuPriceVersionsResponseSchema,
   ListServerlessPriceVersionsResponseSchema,
+  RemoveGpuPriceResponseSchema,
+  RemoveServerlessPriceResponseSchema,
 } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import type { GpuPrice, ServerlessPrice } from "../../../gen/tensormesh/billing/v1/pricing_service_pb.js";
 import { CloudProvider } from "../../../gen/tensormesh/common/v1/cloud_provider_pb.js";
@@ -29,7 +31,11 @@ interface GpuSetOptions extends CommonOptions {
   readonly from?: Date;
 }
 
-interface ServerlessListOptions extends CommonOptions, ListOptions {
+interface UpcomingOptions extends ListOptions {
+  readonly upcoming?: boolean;
+}
+
+interface ServerlessListOptions extends CommonOptions, UpcomingOptions {
   readonly name?: string;
 }
 
@@ -46,11 +52,19 @@ export function addAdminPrices(admin: Command, io: CliIo): void {
 }
 
 function addGpuPrices(gpu: Command, io: CliIo): void {
+  withCommonOptions(withListOptions(gpu.command("list").description("list all versions, newest first")))
+    .option("--upcoming", "only versions that have not begun")
+    .action((options: CommonOptions & UpcomingOptions) =>
+      run(io, options, (session) => listGpu(session, options), AS_ADMIN),
+    );
   withCommonOptions(
-    withListOptions(gpu.command("list").description("list all versions, newest first")),
-  ).action((options: CommonOptions & ListOptions) =>
-    run(io, options, (session) => listGpu(session, options), AS_ADMIN),
-  );
+    gpu.command("remove").description("end a price, now or later on; no window begins at it then"),
+  )
+    .option("--provider <name>", "onprem, nebius, lambda or yotta", "onprem")
+    .option("--region <name>", "the price of this region; of the whole provider where absent")
+    .option("--gpu <type>", "A100, H100, H200 or B200; a replica on CPUs where absent")
+    .option("--from <when>", "a date, or a time from now such as 12h", parseWhen(io))
+    .action((options: GpuSetOptions) => run(io, options, (session) => removeGpu(session, options), AS_ADMIN));
   withCommonOptions(gpu.command("set").description("set what an hour costs, from now or from later on"))
     .argument("<per-hour>", "such as 2.49", parseAmount)
     .option("--provider <name>", "onprem, nebius, lambda or yotta", "onprem")
@@ -67,8 +81,15 @@ function addServerlessPrices(serverless: Command, io: CliIo): void {
     withListOptions(serverless.command("list").description("list all versions, newest first")),
   )
     .option("--name <served-name>", "only of this model")
+    .option("--upcoming", "only versions that have not begun")
     .action((options: ServerlessListOptions) =>
       run(io, options, (session) => listTokens(session, options), AS_ADMIN),
+    );
+  withCommonOptions(serverless.command("remove").description("end the prices of a model, now or later on"))
+    .argument("<served-name>", "the model, as requests name it")
+    .option("--from <when>", "a date, or a time from now such as 12h", parseWhen(io))
+    .action((servedName: string, options: CommonOptions & { from?: Date }) =>
+      run(io, options, (session) => removeTokens(session, servedName, options), AS_ADMIN),
     );
   withTokenPrices(withCommonOptions(serverless.command("set").description("set what a million tokens cost")))
     .argument("<served-name>", "the model, as requests name it")
@@ -103,10 +124,10 @@ export async function tokenPrices(session: Session, options: TokenPriceOptions) 
   };
 }
 
-async function listGpu(session: Session, options: ListOptions): Promise<void> {
+async function listGpu(session: Session, options: UpcomingOptions): Promise<void> {
   const client = session.client(AdminPricingService);
   const { items, nextPageToken } = await collectPages(options.limit, async (page) => {
-    const answer = await client.listGpuPriceVersions(page);
+    const answer = await client.listGpuPriceVersions({ upcomingOnly: options.upcoming === true, ...page });
     return { items: answer.prices, nextPageToken: answer.nextPageToken };
   });
   const answer = create(ListGpuPriceVersionsResponseSchema, { prices: [...items], nextPageToken });
@@ -130,10 +151,35 @@ async function setGpu(session: Session, rate: Amount, options: GpuSetOptions): P
   session.output.message(CreateGpuPriceResponseSchema, answer, () => gpuTable([present(answer.price)]));
 }
 
+async function removeGpu(session: Session, options: GpuSetOptions): Promise<void> {
+  const request = {
+    cloudProvider: providerOf(options.provider, "--provider"),
+    region: options.region ?? "",
+    gpuType: gpuTypeOf(options.gpu ?? "", "--gpu"),
+    ...(options.from === undefined ? {} : { validFrom: timestampFromDate(options.from) }),
+  };
+  const answer = await session.client(AdminPricingService).removeGpuPrice(request, session.keyed());
+  session.output.message(RemoveGpuPriceResponseSchema, answer, () => gpuTable([present(answer.price)]));
+}
+
+async function removeTokens(
+  session: Session,
+  servedName: string,
+  options: { readonly from?: Date },
+): Promise<void> {
+  const validFrom = options.from === undefined ? {} : { validFrom: timestampFromDate(options.from) };
+  const request = { servedName, ...validFrom };
+  const answer = await session.client(AdminPricingService).removeServerlessPrice(request, session.keyed());
+  session.output.message(RemoveServerlessPriceResponseSchema, answer, () =>
+    tokenTable([present(answer.price)]),
+  );
+}
+
 async function listTokens(session: Session, options: ServerlessListOptions): Promise<void> {
   const client = session.client(AdminPricingService);
   const { items, nextPageToken } = await collectPages(options.limit, async (page) => {
-    const answer = await client.listServerlessPriceVersions({ servedName: options.name ?? "", ...page });
+    const query = { servedName: options.name ?? "", upcomingOnly: options.upcoming === true };
+    const answer = await client.listServerlessPriceVersions({ ...query, ...page });
     return { items: answer.prices, nextPageToken: answer.nextPageToken };
   });
   const answer = create(ListServerlessPriceVersionsResponseSchema, { prices: [...items], nextPageToken });
@@ -175,7 +221,7 @@ function gpuTable(prices: readonly GpuPrice[]): string {
       gpuName(price.gpuType) || "CPU",
       money(price.hourlyRate),
       time(price.validFrom),
-      price.isActive ? "in force" : "",
+      price.isRemoved ? "ends" : price.isActive ? "in force" : "",
       price.priceVersionId,
     ]),
   );
@@ -198,7 +244,7 @@ function tokenTable(prices: readonly ServerlessPrice[]): string {
       money(price.cachedPricePerMillion),
       money(price.outputPricePerMillion),
       time(price.validFrom),
-      price.isActive ? "in force" : "",
+      price.isRemoved ? "ends" : price.isActive ? "in force" : "",
       price.priceVersionId,
     ]),
   );

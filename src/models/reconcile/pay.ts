@@ -30,6 +30,9 @@ export async function holdNext(
     });
     if (held) deps.steps.reach("reconcile.window-held");
   } catch (error) {
+    if (isPriceGone(error)) {
+      return ctx.clock.now() < latest ? undefined : pauseFor(ctx, deps, work, "PRICE_MISSING");
+    }
     if (!isMoneyShort(error)) throw error;
     if (ctx.clock.now() >= latest) return pauseFor(ctx, deps, work, "BALANCE_TOO_LOW");
     work.notes = { ...work.notes, moneyEndsAt: latest };
@@ -89,6 +92,11 @@ export async function missPrice(ctx: DbCtx, deps: ModelsDeps, work: Work): Promi
 
 function isMoneyShort(error: unknown): error is StatusError {
   return error instanceof StatusError && error.reason === "BALANCE_TOO_LOW";
+}
+
+/** It has a price now, and none when the next window would begin. */
+function isPriceGone(error: unknown): boolean {
+  return error instanceof StatusError && error.reason === "PRICE_MISSING";
 }
 
 /** Runs a commit that needs money. Without it a model that answers nowhere is given up before any machine is asked for. */

@@ -96,6 +96,11 @@ CreateGpuPrice                      | write | 401  | 403   -     -       | 200  
 ListGpuPriceVersions                | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 CreateServerlessPrice               | write | 401  | 403   -     -       | 200   -     -       | 200   -     -
 ListServerlessPriceVersions         | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
+RemoveGpuPrice                      | write | 401  | 403   -     -       | 200   -     -       | 200   -     -
+RemoveServerlessPrice               | write | 401  | 403   -     -       | 200   -     -       | 200   -     -
+CreateProviderCost                  | write | 401  | 403   -     -       | 200   -     -       | 200   -     -
+ListProviderCosts                   | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
+GetMarginReport                     | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 ProposeAdjustment                   | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 ListAdjustments                     | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
 GetAdjustment                       | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404

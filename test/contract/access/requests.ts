@@ -172,6 +172,18 @@ export const REQUESTS: Readonly<Record<string, (target: Target, caller: Target) 
     outputPricePerMillion: usd("1"),
   }),
   ListServerlessPriceVersions: () => ({ servedName: "name" }),
+  RemoveGpuPrice: async (target) => ({
+    cloudProvider: "CLOUD_PROVIDER_ONPREM",
+    region: await target.gpuPrice(),
+    validFrom: "2090-01-01T00:00:00Z",
+  }),
+  RemoveServerlessPrice: async (target) => ({
+    servedName: await target.tokenPrice(),
+    validFrom: "2090-01-01T00:00:00Z",
+  }),
+  CreateProviderCost: () => ({ cloudProvider: "CLOUD_PROVIDER_ONPREM", hourlyCost: usd("1") }),
+  ListProviderCosts: () => ({}),
+  GetMarginReport: () => ({}),
   CreateTicket: ({ userId }) => ({ userId, subject: "s", message: { content: "c" } }),
   ListTickets: BY_USER,
   "ListTickets~allUsers": ({ userId }) => ({ userId, allUsers: true }),

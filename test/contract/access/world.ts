@@ -50,6 +50,9 @@ export interface Target {
   endpoint(): Promise<string>;
   delivery(): Promise<string>;
   payment(): Promise<string>;
+  /** A region, or a name, that has a price of its own. */
+  gpuPrice(): Promise<string>;
+  tokenPrice(): Promise<string>;
   /** An adjustment of the user's balance that another administrator proposed. */
   adjustment(): Promise<string>;
   /** Has external storage, from now on. */
@@ -164,6 +167,18 @@ function targetOf(ctx: DbCtx, { models: deps, payments, webhooks }: TargetDeps, 
       const money = { currency: "USD", nanos: 5_000_000_000n };
       return (await billing.topUp(ctx, payments, { ...card, money, key: ctx.random.uuid() })).processorId;
     },
+    async gpuPrice() {
+      const region = ctx.random.uuid();
+      const place = { provider: "ONPREM", region, gpuType: "UNSPECIFIED" } as const;
+      await billing.setGpuPrice(ctx, { ...place, currency: "USD", nanosPerHour: 1n, validFrom: null });
+      return region;
+    },
+    async tokenPrice() {
+      const servedName = ctx.random.uuid();
+      const prices = { inputNanosPerMillion: 1n, cachedNanosPerMillion: 0n, outputNanosPerMillion: 1n };
+      await billing.setTokenPrice(ctx, { servedName, currency: "USD", ...prices, validFrom: null });
+      return servedName;
+    },
     async adjustment() {
       const { id: operatorId } = await createUser(ctx, { displayName: "second", role: "ADMIN" });
       const money = { currency: "USD", nanos: 5_000_000_000n };
@@ -266,6 +281,8 @@ function nobody(ctx: DbCtx): Target {
     delivery: id,
     payment: id,
     adjustment: id,
+    gpuPrice: id,
+    tokenPrice: id,
     funded: async () => {},
     stored: async () => {},
     servedName: id,

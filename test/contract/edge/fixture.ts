@@ -12,6 +12,7 @@ import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { pino } from "pino";
 import { ActivityService, AdminAuditService } from "../../../gen/slipway/audit/v1/audit_service_pb.js";
 import { AdminAdjustmentService } from "../../../gen/slipway/billing/v1/admin_adjustment_service_pb.js";
+import { AdminCostService } from "../../../gen/slipway/billing/v1/admin_cost_service_pb.js";
 import { AdminJournalService } from "../../../gen/slipway/billing/v1/admin_journal_service_pb.js";
 import { AdminPricingService } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../../gen/slipway/billing/v1/admin_refund_service_pb.js";
@@ -50,6 +51,7 @@ import { SAMPLE_UUID } from "./sample.ts";
 
 export const SERVICES: readonly DescService[] = [
   AdminAdjustmentService,
+  AdminCostService,
   ActivityService,
   AdminAuditService,
   AdminBillingService,

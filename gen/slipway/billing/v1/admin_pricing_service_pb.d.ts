@@ -104,6 +104,13 @@ export declare type ListGpuPriceVersionsRequest = Message<"slipway.billing.v1.Li
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * Only versions that have not begun.
+   *
+   * @generated from field: bool upcoming_only = 3;
+   */
+  upcomingOnly: boolean;
 };
 
 /**
@@ -233,6 +240,13 @@ export declare type ListServerlessPriceVersionsRequest = Message<"slipway.billin
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Only versions that have not begun.
+   *
+   * @generated from field: bool upcoming_only = 4;
+   */
+  upcomingOnly: boolean;
 };
 
 /**
@@ -269,6 +283,114 @@ export declare type ListServerlessPriceVersionsResponse = Message<"slipway.billi
 export declare const ListServerlessPriceVersionsResponseSchema: GenMessage<ListServerlessPriceVersionsResponse>;
 
 /**
+ * Which GPU price ends.
+ *
+ * @generated from message slipway.billing.v1.RemoveGpuPriceRequest
+ */
+export declare type RemoveGpuPriceRequest = Message<"slipway.billing.v1.RemoveGpuPriceRequest"> & {
+  /**
+   * Who supplies the GPU.
+   *
+   * @generated from field: tensormesh.common.v1.CloudProvider cloud_provider = 1;
+   */
+  cloudProvider: CloudProvider;
+
+  /**
+   * The region that it was set for; empty for the price of the whole provider.
+   *
+   * @generated from field: string region = 2;
+   */
+  region: string;
+
+  /**
+   * Type of the GPU; unspecified for a replica on CPUs.
+   *
+   * @generated from field: tensormesh.common.v1.GPUType gpu_type = 3;
+   */
+  gpuType: GPUType;
+
+  /**
+   * When it ends; absent for now. Never in the past.
+   *
+   * @generated from field: google.protobuf.Timestamp valid_from = 4;
+   */
+  validFrom?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.RemoveGpuPriceRequest.
+ * Use `create(RemoveGpuPriceRequestSchema)` to create a new message.
+ */
+export declare const RemoveGpuPriceRequestSchema: GenMessage<RemoveGpuPriceRequest>;
+
+/**
+ * The version that ends it.
+ *
+ * @generated from message slipway.billing.v1.RemoveGpuPriceResponse
+ */
+export declare type RemoveGpuPriceResponse = Message<"slipway.billing.v1.RemoveGpuPriceResponse"> & {
+  /**
+   * Its `isRemoved` is true.
+   *
+   * @generated from field: tensormesh.billing.v1.GpuPrice price = 1;
+   */
+  price?: GpuPrice | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.RemoveGpuPriceResponse.
+ * Use `create(RemoveGpuPriceResponseSchema)` to create a new message.
+ */
+export declare const RemoveGpuPriceResponseSchema: GenMessage<RemoveGpuPriceResponse>;
+
+/**
+ * Which token prices end.
+ *
+ * @generated from message slipway.billing.v1.RemoveServerlessPriceRequest
+ */
+export declare type RemoveServerlessPriceRequest = Message<"slipway.billing.v1.RemoveServerlessPriceRequest"> & {
+  /**
+   * The name that requests carry as `model`.
+   *
+   * @generated from field: string served_name = 1;
+   */
+  servedName: string;
+
+  /**
+   * When they end; absent for now. Never in the past.
+   *
+   * @generated from field: google.protobuf.Timestamp valid_from = 2;
+   */
+  validFrom?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.RemoveServerlessPriceRequest.
+ * Use `create(RemoveServerlessPriceRequestSchema)` to create a new message.
+ */
+export declare const RemoveServerlessPriceRequestSchema: GenMessage<RemoveServerlessPriceRequest>;
+
+/**
+ * The version that ends them.
+ *
+ * @generated from message slipway.billing.v1.RemoveServerlessPriceResponse
+ */
+export declare type RemoveServerlessPriceResponse = Message<"slipway.billing.v1.RemoveServerlessPriceResponse"> & {
+  /**
+   * Its `isRemoved` is true.
+   *
+   * @generated from field: tensormesh.billing.v1.ServerlessPrice price = 1;
+   */
+  price?: ServerlessPrice | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.RemoveServerlessPriceResponse.
+ * Use `create(RemoveServerlessPriceResponseSchema)` to create a new message.
+ */
+export declare const RemoveServerlessPriceResponseSchema: GenMessage<RemoveServerlessPriceResponse>;
+
+/**
  * Sets prices, for administrators. A price is never changed: a new version takes over from its `validFrom` on.
  *
  * @generated from service slipway.billing.v1.AdminPricingService
@@ -293,6 +415,26 @@ export declare const AdminPricingService: GenService<{
     methodKind: "unary";
     input: typeof ListGpuPriceVersionsRequestSchema;
     output: typeof ListGpuPriceVersionsResponseSchema;
+  },
+  /**
+   * Ends a GPU price: windows that have begun keep it, none begins at it afterwards.
+   *
+   * @generated from rpc slipway.billing.v1.AdminPricingService.RemoveGpuPrice
+   */
+  removeGpuPrice: {
+    methodKind: "unary";
+    input: typeof RemoveGpuPriceRequestSchema;
+    output: typeof RemoveGpuPriceResponseSchema;
+  },
+  /**
+   * Ends a serverless model's token prices: the catalogue leaves it out afterwards.
+   *
+   * @generated from rpc slipway.billing.v1.AdminPricingService.RemoveServerlessPrice
+   */
+  removeServerlessPrice: {
+    methodKind: "unary";
+    input: typeof RemoveServerlessPriceRequestSchema;
+    output: typeof RemoveServerlessPriceResponseSchema;
   },
   /**
    * Adds a version of a serverless model's token prices.

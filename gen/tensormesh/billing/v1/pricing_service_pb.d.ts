@@ -68,6 +68,13 @@ export declare type GpuPrice = Message<"tensormesh.billing.v1.GpuPrice"> & {
    * @generated from field: google.protobuf.Timestamp valid_from = 1002;
    */
   validFrom?: Timestamp | undefined;
+
+  /**
+   * True for a version that ends the price: from `validFrom` on there is none.
+   *
+   * @generated from field: bool is_removed = 1003;
+   */
+  isRemoved: boolean;
 };
 
 /**
@@ -184,6 +191,13 @@ export declare type ServerlessPrice = Message<"tensormesh.billing.v1.ServerlessP
    * @generated from field: google.protobuf.Timestamp valid_from = 1005;
    */
   validFrom?: Timestamp | undefined;
+
+  /**
+   * True for a version that ends the prices: from `validFrom` on there are none.
+   *
+   * @generated from field: bool is_removed = 1006;
+   */
+  isRemoved: boolean;
 };
 
 /**

@@ -21,6 +21,7 @@ import {
   attachCard,
   auditLedger,
   balanceOf,
+  checkBooks,
   closeSlice,
   endSlot,
   ensureWindowHeld,
@@ -31,6 +32,7 @@ import {
   meterProbes,
   rebuildBalances,
   type Slice,
+  sealTransfers,
   settleSlices,
   statement,
   statementQuery,
@@ -233,6 +235,8 @@ async function check(world: World): Promise<void> {
   const { f } = world;
   assert.deepEqual(await auditLedger(f.ctx), { unbalancedTransfers: 0, wrongBalances: 0 });
   assert.equal(await rebuildBalances(f.ctx), 0);
+  await sealTransfers(f.ctx);
+  assert.deepEqual((await checkBooks(f.ctx, { now: f.now() })).findings, []);
   for (const userId of world.users) await checkUser(world, userId);
   const requests = new Set(world.shipped.map((record) => record.requestId)).size;
   const found = await one<{ counted: bigint; charged: bigint; months: bigint; wrong: bigint }>(

@@ -14,9 +14,25 @@ export {
   type MoneyVerdict,
   moneyVerdict,
 } from "./balance.ts";
+export {
+  type BookCheck,
+  CHECKS,
+  type CheckBooksInput,
+  type CheckName,
+  checkBooks,
+  type Finding,
+  lastCheck,
+} from "./books/index.ts";
 export { marginReport, type NewProviderCost, type ProviderCost, setProviderCost } from "./costs/index.ts";
 export { type CreditInput, grantCredit } from "./grant-credit.ts";
-export { auditLedger, type Balance, type LedgerAudit, rebuildBalances } from "./ledger/index.ts";
+export {
+  auditLedger,
+  type Balance,
+  type LedgerAudit,
+  rebuildBalances,
+  sealTransfers,
+  selectUnsealed,
+} from "./ledger/index.ts";
 export {
   closeSlice,
   endSlot,

@@ -70,6 +70,14 @@ export function addHostCommands(program: Command): void {
     .option("--days <n>", "how far back", wholeDays, 7)
     .option("--output <format>", "text or json", "text")
     .action((options: { days: number; output: string }) => guarded(() => runReconcile(options)));
+  subcommand(program, "ledger", "the books of this installation")
+    .command("check")
+    .description(
+      "on the host: verify the chain of seals, make every balance and sum anew, look for unmatched holds",
+    )
+    .option("--expect <seal>", "a seal that an earlier check printed: it must still be there")
+    .option("--output <format>", "text or json", "text")
+    .action((options: { expect?: string; output: string }) => guarded(() => runLedgerCheck(options)));
 }
 
 /** The subcommand of that name, made if the program has none yet. */
@@ -176,6 +184,22 @@ async function runReconcile(options: { days: number; output: string }): Promise<
     const json = options.output === "json";
     process.stdout.write(json ? command.reconciliationJson(done) : command.reconciliationText(done));
     if (command.differs(done)) process.exitCode = FAILED;
+  } finally {
+    await installation.close();
+  }
+}
+
+async function runLedgerCheck(options: { expect?: string; output: string }): Promise<void> {
+  const { openInstallation } = await import("./installation.ts");
+  const command = await import("./ledger-command.ts");
+  const config = loadConfig(process.env);
+  // What is wrong is told on the screen; the log would only say it a second time.
+  const base = baseCtx({ ...config, SLIPWAY_LOG_LEVEL: "silent" });
+  const installation = await openInstallation(config, base, { beside: true });
+  try {
+    const check = await command.checkNow(installation, options.expect);
+    process.stdout.write(options.output === "json" ? command.checkJson(check) : command.checkText(check));
+    if (check.findings.length > 0) process.exitCode = FAILED;
   } finally {
     await installation.close();
   }

@@ -23,10 +23,21 @@ const STORAGE_MS = 30_000;
 /** How late a payment or a low balance is told. */
 const NEWS_MS = 2_000;
 const MAIL_MS = 5_000;
+/** How long a committed transfer may stand unsealed. */
+const SEAL_MS = 1_000;
 /** How long a model that stood still for want of money does so after the money came. */
 const RESUME_MS = 5_000;
 
-/** All of them; each runs in one worker at a time. */
+/** Those that read all there is: they run beside the others, which wait for nobody's minutes. */
+export const SLOW_JOBS: readonly PeriodicJob[] = [
+  {
+    name: "check-ledger",
+    everyMs: DAY_MS,
+    run: async (ctx) => void (await billing.checkBooks(ctx, { now: ctx.clock.now() })),
+  },
+];
+
+/** All others; each runs in one worker at a time. */
 export function periodicJobs(
   config: Config,
   models: ModelsDeps,
@@ -100,6 +111,11 @@ export function periodicJobs(
       name: "resume-paid-models",
       everyMs: RESUME_MS,
       run: async (ctx) => void (await resumePaid(ctx, models)),
+    },
+    {
+      name: "seal-ledger",
+      everyMs: SEAL_MS,
+      run: async (ctx) => void (await billing.sealTransfers(ctx)),
     },
     {
       name: "expire-adjustments",

@@ -30,6 +30,7 @@ import { readDocsViewer } from "./docs-viewer.ts";
 import { gatewayControl } from "./gateway-control.ts";
 import type { Installation } from "./installation.ts";
 import { stepsFrom } from "./kill-steps.ts";
+import { addLedgerMetrics } from "./ledger-metrics.ts";
 import { loginOf, METADATA_PATH } from "./login.ts";
 import { type Machines, machinesOf } from "./machines.ts";
 import { mailHookOf, sendsMail } from "./mail-hook.ts";
@@ -38,7 +39,7 @@ import { newsOf, storageFull } from "./news.ts";
 import { OPENAPI } from "./paths.ts";
 import { addPaymentMetrics } from "./payment-metrics.ts";
 import { paymentsOf } from "./payments-of.ts";
-import { periodicJobs } from "./periodic-jobs.ts";
+import { periodicJobs, SLOW_JOBS } from "./periodic-jobs.ts";
 import { providersOf } from "./providers-config.ts";
 import type { RoleName } from "./roles.ts";
 import { addStripeWebhook } from "./stripe-webhook.ts";
@@ -115,6 +116,7 @@ export async function serve(
       apiUrl = urlOf(config.SLIPWAY_BIND, rpc.port);
     }
     if (roles.includes("worker")) {
+      addLedgerMetrics(registry, installation.ctx);
       const onAttempt = addWebhookMetrics(registry, installation.ctx);
       const counted = { webhooks: { ...webhooks, onAttempt }, storage };
       undo.push(startWorker(installation, models, payments, counted));
@@ -256,6 +258,7 @@ function startWorker(
       periodicJobs(config, models, payments, { storage, mailer: mail?.mailer }),
       stop.signal,
     ),
+    runPeriodicJobs(ctx, SLOW_JOBS, stop.signal),
   ];
   return async () => {
     stop.abort();

@@ -11,6 +11,14 @@ export { captureHolds, placeHold } from "./holds.ts";
 export { type AccountKind, type Balance, type HoldPurpose, MOVEMENTS, type MovementCode } from "./model.ts";
 export { postTransfer } from "./post-transfer.ts";
 export {
+  type BrokenSeal,
+  type Chain,
+  headOf,
+  sealTransfers,
+  selectUnsealed,
+  verifySeals,
+} from "./seal/index.ts";
+export {
   type CaptureInput,
   endHold,
   type LockedHold,

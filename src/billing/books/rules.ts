@@ -1,0 +1,219 @@
+/** The comparisons, one statement each: it selects the names of what is wrong. All of them are run over one snapshot. */
+import { type RawBuilder, sql } from "kysely";
+import type { CheckName } from "./model.ts";
+
+export interface Rule {
+  readonly check: CheckName;
+  /** What it means that a row is found. */
+  readonly what: string;
+  /** Selects one column `name`, the id or key of what is wrong. */
+  find(now: Date): RawBuilder<{ name: string }>;
+}
+
+/** The job that ends overdue holds runs each minute; after this it is late. */
+const HOLD_OVERDUE_SECONDS = 3_600;
+
+const rule = (check: CheckName, what: string, find: Rule["find"]): Rule => ({ check, what, find });
+
+export const RULES: readonly Rule[] = [
+  rule(
+    "transfers",
+    "transfers without entries",
+    () => sql`
+    select t.id::text as name from ledger_transfer t
+    where not exists (select from ledger_entry e where e.transfer_id = t.id)`,
+  ),
+  rule(
+    "transfers",
+    "entries without a transfer",
+    () => sql`
+    select e.transfer_id || '/' || e.line as name from ledger_entry e
+    where not exists (select from ledger_transfer t where t.id = e.transfer_id)`,
+  ),
+  rule(
+    "transfers",
+    "transfers whose entries don't sum to zero",
+    () => sql`
+    select transfer_id::text as name from ledger_entry group by transfer_id, currency having sum(amount) <> 0`,
+  ),
+  rule(
+    "transfers",
+    "transfers whose entries are not those that their code and amount name",
+    () => sql`
+    select t.id::text as name
+    from ledger_transfer t left join ledger_movement m on m.code = t.code
+      left join ledger_entry f on f.transfer_id = t.id and f.line = 1 left join ledger_account fa on fa.id = f.account_id
+      left join ledger_entry o on o.transfer_id = t.id and o.line = 2 left join ledger_account oa on oa.id = o.account_id
+    where (fa.kind, oa.kind, f.amount, o.amount) is distinct from (m.from_kind, m.to_kind, -t.amount, t.amount)
+      or exists (select from ledger_entry x where x.transfer_id = t.id and x.line not in (1, 2))`,
+  ),
+  rule(
+    "currencies",
+    "entries in another currency than their transfer or account",
+    () => sql`
+    select e.transfer_id || '/' || e.line as name
+    from ledger_entry e join ledger_transfer t on t.id = e.transfer_id join ledger_account a on a.id = e.account_id
+    where e.currency <> t.currency or e.currency <> a.currency`,
+  ),
+  rule(
+    "currencies",
+    "transfers in another currency than the hold that they took from",
+    () => sql`
+    select t.id::text as name
+    from ledger_transfer t join ledger_hold h on h.id = t.hold_id join ledger_account a on a.id = h.account_id
+    where t.currency <> a.currency`,
+  ),
+  rule(
+    "currencies",
+    "GPU windows in another currency than their price or hold",
+    () => sql`
+    select w.id::text as name
+    from gpu_window w join gpu_price p on p.id = w.price_version_id join ledger_hold h on h.id = w.hold_id
+      join ledger_account a on a.id = h.account_id
+    where w.currency <> p.currency or w.currency <> a.currency`,
+  ),
+  rule(
+    "balances",
+    "balances that are not what entries and holds say",
+    () => sql`
+    select coalesce(p.owner_id || ' ' || p.currency, b.account_id::text) as name
+    from ledger_projection p full join ledger_balance b on b.account_id = p.account_id
+    where (b.balance, b.held) is distinct from (p.balance, p.held)`,
+  ),
+  rule(
+    "holds",
+    "holds whose captures are not the transfers that took from them",
+    () => sql`
+    select h.id::text as name
+    from ledger_hold h left join (select hold_id, sum(amount) as taken from ledger_transfer where hold_id is not null group by 1) t
+      on t.hold_id = h.id
+    where h.captured <> coalesce(t.taken, 0)`,
+  ),
+  rule(
+    "holds",
+    "holds that nothing waits for",
+    () => sql`
+    select h.purpose || ' ' || h.id as name from ledger_hold h
+    where h.state = 'placed' and not case h.purpose
+      when 'slice' then exists (select from token_slice s where s.id = h.id and s.closed_at is null)
+      when 'gpu.window' then exists (select from gpu_window w where w.hold_id = h.id and w.state in ('held', 'open'))
+      when 'refund' then exists (select from payment_refund r where r.hold_id = h.id and r.state = 'pending')
+      else false end`,
+  ),
+  rule(
+    "holds",
+    "holds that should have ended an hour ago",
+    (now) => sql`
+    select h.purpose || ' ' || h.id as name from ledger_hold h
+    where h.state = 'placed' and h.expires_at < ${now}::timestamptz - make_interval(secs => ${HOLD_OVERDUE_SECONDS})`,
+  ),
+  rule(
+    "slices",
+    "open slices without a placed hold of their amount",
+    () => sql`
+    select s.id::text as name from token_slice s left join ledger_hold h on h.id = s.id
+    where s.closed_at is null and (h.state, h.amount) is distinct from ('placed', s.amount)`,
+  ),
+  rule(
+    "windows",
+    "held or open windows without a placed hold",
+    () => sql`
+    select w.id::text as name from gpu_window w left join ledger_hold h on h.id = w.hold_id
+    where w.state in ('held', 'open') and h.state is distinct from 'placed'`,
+  ),
+  rule(
+    "windows",
+    "captured windows whose charge is not their transfer",
+    () => sql`
+    select w.id::text as name from gpu_window w left join ledger_transfer t on t.id = w.transfer_id
+    where w.state = 'captured' and coalesce(w.charge_nanos, 0) <> coalesce(t.amount, 0)`,
+  ),
+  rule(
+    "windows",
+    "transfers for GPU time without their window",
+    () => sql`
+    select t.id::text as name from ledger_transfer t
+    where t.code = 'charge.gpu' and not exists (select from gpu_window w where w.transfer_id = t.id)`,
+  ),
+  rule(
+    "refunds",
+    "refunds on their way whose hold has ended",
+    () => sql`
+    select r.id::text as name from payment_refund r left join ledger_hold h on h.id = r.hold_id
+    where r.state = 'pending' and r.hold_id is not null and h.state is distinct from 'placed'`,
+  ),
+  rule(
+    "usage",
+    "charges of tokens whose receipts sum to something else",
+    () => sql`
+    with charged as (
+      select 'tokens:' || charge_id as key, sum(charge_nanos) as nanos from usage_record
+      where charge_id is not null group by charge_id having sum(charge_nanos) > 0
+    )
+    select coalesce(c.key, t.key) as name
+    from charged c full join (select key, amount from ledger_transfer where code = 'charge.tokens') t on t.key = c.key
+    where c.nanos is distinct from t.amount`,
+  ),
+  rule(
+    "usage",
+    "written-off tokens whose receipts sum to something else",
+    () => sql`
+    with lost as (
+      select 'late:' || charge_id as key, sum(written_off_nanos) as nanos from usage_record
+      where charge_id is not null group by charge_id having sum(written_off_nanos) > 0
+    )
+    select coalesce(l.key, t.key) as name
+    from lost l full join (select key, amount from ledger_transfer where code = 'writeoff.late_usage') t on t.key = l.key
+    where l.nanos is distinct from t.amount`,
+  ),
+  rule(
+    "months",
+    "months of a user's model that differ from their receipts",
+    () => sql`
+    with summed as (
+      select user_id, date_trunc('month', ended_at at time zone 'UTC')::date as month, model_id, served_name, count(*) as requests,
+        sum(prompt_tokens) as prompt, sum(cached_tokens) as cached, sum(completion_tokens) as completion,
+        sum(charge_nanos) as charge, sum(saving_nanos) as saving
+      from usage_record where slice_id is not null group by 1, 2, 3, 4
+    )
+    select coalesce(m.user_id, s.user_id) || ' ' || coalesce(m.month, s.month) || ' ' || coalesce(m.served_name, s.served_name) as name
+    from token_month m full join summed s
+      on (s.user_id, s.month, s.model_id, s.served_name) = (m.user_id, m.month, m.model_id, m.served_name)
+    where (m.requests, m.prompt_tokens, m.cached_tokens, m.completion_tokens, m.charge_nanos, m.saving_nanos)
+      is distinct from (s.requests, s.prompt, s.cached, s.completion, s.charge, s.saving)`,
+  ),
+  rule(
+    "spending",
+    "days of a user whose sums differ from receipts and windows",
+    () => sql`
+    with facts as (
+      select user_id, (ended_at at time zone 'UTC')::date as day, 'tokens' as kind, count(*) as requests,
+        sum(prompt_tokens) as prompt, sum(completion_tokens) as completion, 0 as gpu_ms, sum(charge_nanos) as charge, sum(saving_nanos) as saving
+      from usage_record group by 1, 2
+      union all
+      select user_id, (closed_at at time zone 'UTC')::date, 'gpu', 0, 0, 0, sum(charged_ms), sum(charge_nanos), 0
+      from gpu_window where state = 'captured' group by 1, 2
+    ), days as (
+      select user_id, day, kind, sum(requests) as requests, sum(prompt_tokens) as prompt, sum(completion_tokens) as completion,
+        sum(gpu_ms) as gpu_ms, sum(charge_nanos) as charge, sum(saving_nanos) as saving
+      from usage_day group by 1, 2, 3
+    )
+    select coalesce(f.user_id, d.user_id) || ' ' || coalesce(f.day, d.day) || ' ' || coalesce(f.kind, d.kind) as name
+    from facts f full join days d on (d.user_id, d.day, d.kind) = (f.user_id, f.day, f.kind)
+    where (coalesce(f.requests, 0), coalesce(f.prompt, 0), coalesce(f.completion, 0), coalesce(f.gpu_ms, 0), coalesce(f.charge, 0), coalesce(f.saving, 0))
+      <> (coalesce(d.requests, 0), coalesce(d.prompt, 0), coalesce(d.completion, 0), coalesce(d.gpu_ms, 0), coalesce(d.charge, 0), coalesce(d.saving, 0))`,
+  ),
+  rule(
+    "spending",
+    "days whose money differs between the two kinds of daily sums",
+    () => sql`
+    select coalesce(b.user_id, d.user_id) || ' ' || coalesce(b.day, d.day) || ' ' || coalesce(b.kind, d.kind) as name
+    from (
+      select user_id, currency, (starts_at at time zone 'UTC')::date as day, kind, charge_nanos, saving_nanos
+      from spend_bucket where grain = 'day'
+    ) b full join (
+      select user_id, currency, day, kind, sum(charge_nanos) as charge_nanos, sum(saving_nanos) as saving_nanos from usage_day group by 1, 2, 3, 4
+    ) d on (d.user_id, d.currency, d.day, d.kind) = (b.user_id, b.currency, b.day, b.kind)
+    where (coalesce(b.charge_nanos, 0), coalesce(b.saving_nanos, 0)) <> (coalesce(d.charge_nanos, 0), coalesce(d.saving_nanos, 0))`,
+  ),
+];

@@ -5,7 +5,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { KubeApi } from "./api.ts";
-import type { TestImage } from "./images.ts";
+import { ROOT, type TestImage } from "./images.ts";
 import type { Container, Pod } from "./pod-types.ts";
 import { fieldOf, readKeys } from "./pod-volumes.ts";
 
@@ -56,10 +56,12 @@ export async function startContainer(
   const mode = security.readOnlyRootFilesystem ? "ro" : "rw";
   const argv = argvOf(container, image, env);
   const folders = Object.entries(image.folders ?? {}).flatMap(([target, source]) => [source, target, "rw"]);
+  // The pod's own /tmp would hide a source tree that lies below this machine's.
+  const program = [ROOT, ROOT, "ro"];
   const args = [
     ...["-t", String(ctx.sandboxPid), "-n", "unshare", "-m", "sh", "-c", SCRIPT, "sh"],
     ...[root, container.workingDir ?? "/", String(user), String(group), mode],
-    ...[...folders, ...mountsOf(ctx, container), "--", ...argv],
+    ...[...program, ...folders, ...mountsOf(ctx, container), "--", ...argv],
   ];
   const child = spawn("nsenter", args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
   ctx.watch(child);

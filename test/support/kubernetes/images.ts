@@ -1,7 +1,8 @@
 /** What a test kubelet runs for an image: programs of this machine, seen from a root folder of the container's own. */
 import { fileURLToPath } from "node:url";
 
-const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+/** This source tree. */
+export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
 export interface TestImage {
   /** Run before the container's args where it names no command. */

@@ -56,12 +56,12 @@ export async function startContainer(
   const mode = security.readOnlyRootFilesystem ? "ro" : "rw";
   const argv = argvOf(container, image, env);
   const folders = Object.entries(image.folders ?? {}).flatMap(([target, source]) => [source, target, "rw"]);
-  // The pod's own /tmp would hide a source tree that lies below this machine's.
+  // Last, since a /tmp of the pod's own would hide a source tree that lies below this machine's.
   const program = [ROOT, ROOT, "ro"];
   const args = [
     ...["-t", String(ctx.sandboxPid), "-n", "unshare", "-m", "sh", "-c", SCRIPT, "sh"],
     ...[root, container.workingDir ?? "/", String(user), String(group), mode],
-    ...[...program, ...folders, ...mountsOf(ctx, container), "--", ...argv],
+    ...[...folders, ...mountsOf(ctx, container), ...program, "--", ...argv],
   ];
   const child = spawn("nsenter", args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
   ctx.watch(child);

@@ -3,6 +3,7 @@ import { posix } from "node:path";
 import { StatusError } from "../../base/status.ts";
 import type { EnginePort, EngineProbes } from "../../engines/engine.ts";
 import type { ReplicaSpec } from "../driver.ts";
+import { HEAP_MIB, llamaConfig } from "../llama-process.ts";
 import type { KubernetesDriverOptions } from "./options.ts";
 import type { WeightsPlace } from "./weights-volume.ts";
 
@@ -77,21 +78,15 @@ function llamaCpp(
 ): EngineContainer {
   const image = options.config.engines["llama.cpp"];
   if (!image) throw missing(options, spec);
-  const config = {
-    name: spec.name,
-    servedNames: [spec.servedName],
-    engineKey: spec.secrets.engineKey,
+  const config = llamaConfig(spec, {
     weightsFiles: weights.files,
     host: "0.0.0.0",
     port: ENGINE_PORT,
-    options: spec.plan.options,
-    contextTokens: spec.plan.contextTokens,
-    sequencesMax: spec.plan.sequencesMax,
     // The cluster keeps it, and the sweeper finds what nobody wants.
     unclaimedExitMs: 0,
     uid: 0,
     gid: 0,
-  };
+  });
   return {
     image: image.image,
     // The configuration, which holds the key, comes on stdin.
@@ -99,7 +94,7 @@ function llamaCpp(
       "/bin/sh",
       "-c",
       'exec "$0" "$@" < "$SLIPWAY_ENGINE_FILE"',
-      ...[image.node, "--max-old-space-size=512", image.main, spec.name].map(verbatim),
+      ...[image.node, `--max-old-space-size=${HEAP_MIB}`, image.main, spec.name].map(verbatim),
     ],
     env: { SLIPWAY_ENGINE_FILE: posix.join(FILES_DIR, LLAMA_CPP_FILE) },
     files: { [LLAMA_CPP_FILE]: JSON.stringify(config) },
@@ -109,7 +104,7 @@ function llamaCpp(
 }
 
 /** The kubelet puts variables where it finds `$(NAME)`; nothing that users write may mean one. */
-function verbatim(word: string): string {
+export function verbatim(word: string): string {
   return word.replaceAll("$(", "$$$$(");
 }
 

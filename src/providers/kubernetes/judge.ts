@@ -74,16 +74,8 @@ function judgePod(sight: Sight, pod: Pod): Verdict {
   if (ended) return { doing: gone("ENGINE_FAILED", endingOf(ended)), ended };
   if (status.phase === "Failed") {
     const why = [status.reason, status.message].filter((word) => word !== "").join(": ");
-    return {
-      doing: {
-        phase: "gone",
-        failure: {
-          reason: "ENGINE_FAILED",
-          retryable: true,
-          message: `The cluster ended the pod${why === "" ? "." : ` (${why.slice(0, 300)}).`}`,
-        },
-      },
-    };
+    const message = `The cluster ended the pod${why === "" ? "." : ` (${why.slice(0, 300)}).`}`;
+    return { doing: gone("ENGINE_FAILED", message) };
   }
   if (status.reason === "NodeLost" || readyReason(pod) === "NodeStatusUnknown") {
     return {

@@ -1,10 +1,9 @@
 /** What an engine said before it ended, as far as it says more than how it ended. */
 import { z } from "zod";
 import type { BaseCtx } from "../../base/ctx.ts";
-import { REASONS } from "../../base/status.ts";
 import type { ReplicaFailure, ReplicaName } from "../driver.ts";
+import { failureEvent, parseLine, TELLING, toldFailure } from "../engine-words.ts";
 import { redact } from "../redact.ts";
-import { isRetryable } from "../retryable.ts";
 import { ENGINE_KEY_FILE } from "./engine-container.ts";
 import type { Ended } from "./judge.ts";
 import type { DriverState } from "./state.ts";
@@ -12,12 +11,6 @@ import type { DriverState } from "./state.ts";
 const TAIL_LINES = 300;
 const LOG_BYTES_MAX = 512 * 1024;
 
-const failedLine = z.object({
-  event: z.literal("failed"),
-  reason: z.enum(REASONS).catch("ENGINE_FAILED"),
-  msg: z.string().optional(),
-  message: z.string().optional(),
-});
 const progressLine = z.object({
   event: z.literal("progress"),
   doneBytes: z.number(),
@@ -34,28 +27,17 @@ export async function lastWords(
 ): Promise<ReplicaFailure> {
   const lines = await logOf(ctx, state, ended).catch(() => []);
   const engineKey = await engineKeyOf(ctx, state, name).catch(() => "");
-  for (const line of lines.toReversed()) {
-    const { data } = failedLine.safeParse(jsonOf(line));
-    if (!data) continue;
-    const message = redact(data.message ?? data.msg ?? "The engine failed.", engineKey);
-    return { reason: data.reason, message, retryable: isRetryable(data.reason) };
-  }
+  const event = failureEvent(lines, engineKey);
+  if (event) return event;
   for (const { failureOf } of Object.values(state.options.engines)) {
     const found = failureOf(lines);
-    if (found)
-      return {
-        reason: found.reason,
-        message: redact(found.message, engineKey),
-        retryable: isRetryable(found.reason),
-      };
+    if (found) return toldFailure(found, engineKey);
   }
-  const said = lines.findLast((line) => TELLING.test(line) && jsonOf(line) === undefined);
+  const said = lines.findLast((line) => TELLING.test(line) && parseLine(line) === undefined);
   return said === undefined
     ? failure
     : { ...failure, message: `${failure.message} It last said: ${redact(said, engineKey)}` };
 }
-
-const TELLING = /error|assert|fatal|exception|failed|abort|cannot|can't|not found|denied|memory/i;
 
 /** How far a download is, from the last line of its log. */
 export async function progressOf(
@@ -65,7 +47,7 @@ export async function progressOf(
   container: string,
 ): Promise<{ readonly doneBytes: number; readonly totalBytes: number } | undefined> {
   const text = await textOf(await api.log(ctx, pod, { container, tailLines: "1" })).catch(() => "");
-  const { data } = progressLine.safeParse(jsonOf(text.trim()));
+  const { data } = progressLine.safeParse(parseLine(text.trim()));
   return data && { doneBytes: data.doneBytes, totalBytes: data.totalBytes };
 }
 
@@ -98,13 +80,4 @@ async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-function jsonOf(line: string): unknown {
-  if (!line.startsWith("{")) return undefined;
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }

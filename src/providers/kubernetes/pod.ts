@@ -1,6 +1,7 @@
 /** The pod of a replica. Pure: the same replica always gives the same pod. */
 import type { ReplicaSpec } from "../driver.ts";
-import { type EngineContainer, FILES_DIR, HOME_DIR } from "./engine-container.ts";
+import { OVERHEAD_BYTES } from "../llama-process.ts";
+import { type EngineContainer, FILES_DIR, HOME_DIR, verbatim } from "./engine-container.ts";
 import { labelsOf, NODE_PIN, WANTS } from "./labels.ts";
 import type { KubernetesDriverOptions } from "./options.ts";
 import { FETCH_ORDER, FETCH_SCRIPT, HUB_TOKEN, WEIGHTS_VOLUME, type WeightsPlace } from "./weights-volume.ts";
@@ -12,8 +13,6 @@ const PRE_STOP_SECONDS = 5;
 /** After the last stream: closing down, and giving memory back. */
 const STOP_SPARE_SECONDS = 15;
 const GIB = 2 ** 30;
-/** An engine needs more than the plan's figures: its program, its heap. */
-const CPU_SPARE_BYTES = 1.25 * GIB;
 const SHM_BYTES = 8 * GIB;
 
 export interface PodInput {
@@ -124,7 +123,7 @@ function engineOf(input: PodInput): object {
 const HOMES = { HOME: HOME_DIR, USER: "engine", LOGNAME: "engine", TMPDIR: "/tmp" };
 
 function envOf(all: Readonly<Record<string, string>>): readonly object[] {
-  return Object.entries(all).map(([name, value]) => ({ name, value: value.replaceAll("$(", "$$$$(") }));
+  return Object.entries(all).map(([name, value]) => ({ name, value: verbatim(value) }));
 }
 
 /** The start has its own, long patience; only then do readiness and liveness begin to count. */
@@ -149,7 +148,7 @@ function resourcesOf(input: PodInput): object {
   const gpu = gpuOf(input);
   const { offloadGiB, threads } = spec.plan.options;
   if (!gpu) {
-    const memory = String(Math.ceil(spec.plan.memoryBytes + CPU_SPARE_BYTES));
+    const memory = String(Math.ceil(spec.plan.memoryBytes + OVERHEAD_BYTES));
     const cpu = String(typeof threads === "number" ? Math.max(1, threads) : 1);
     return { requests: { cpu, memory }, limits: { memory } };
   }

@@ -1,6 +1,6 @@
 /** What an API server's refusals mean, in words that name the way out. */
 import { z } from "zod";
-import { StatusError } from "../../base/status.ts";
+import { type Code, StatusError } from "../../base/status.ts";
 
 const statusSchema = z.object({ message: z.string().default(""), reason: z.string().default("") });
 const WORDS_LENGTH_MAX = 400;
@@ -33,18 +33,10 @@ export function refusal(
         `The cluster of region ${region} does not allow what is needed there. Apply the rights that "slipway kubernetes rbac" prints.${told}`,
       );
     case 404:
-      return new StatusError({
-        code: "NOT_FOUND",
-        reason: "PLACE_UNAVAILABLE",
-        message: `The cluster of region ${region} does not have it.${told}`,
-      });
+      return place("NOT_FOUND", `The cluster of region ${region} does not have it.${told}`);
     case 409:
     case 410:
-      return new StatusError({
-        code: "ABORTED",
-        reason: "PLACE_UNAVAILABLE",
-        message: `The cluster of region ${region} has a newer state.${told}`,
-      });
+      return place("ABORTED", `The cluster of region ${region} has a newer state.${told}`);
     case 429:
       return new StatusError({
         code: "RESOURCE_EXHAUSTED",
@@ -85,7 +77,7 @@ function codeOf(cause: unknown): string {
   return cause.name;
 }
 
-function place(code: "UNAUTHENTICATED" | "PERMISSION_DENIED", message: string): StatusError {
+function place(code: Code, message: string): StatusError {
   return new StatusError({ code, reason: "PLACE_UNAVAILABLE", message });
 }
 

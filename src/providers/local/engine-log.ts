@@ -2,6 +2,7 @@
 import { open, readdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseLine } from "../engine-words.ts";
 import { fileIn, makePrivateDir, type ReplicaFolder } from "./folder.ts";
 
 /** A quiet engine writes kilobytes a day; one that fails in a loop must not fill the disk. */
@@ -46,16 +47,6 @@ export async function loadingShare(folder: ReplicaFolder): Promise<number | unde
     }
   }
   return undefined;
-}
-
-/** A log line as JSON, or undefined for plain text. */
-export function parseLine(line: string): unknown {
-  if (!line.startsWith("{")) return undefined;
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Where the log of a removed replica is found. */

@@ -1,21 +1,14 @@
 /** Why an engine ended: what it said itself, else how the system ended it. */
 import { once } from "node:events";
 import { z } from "zod";
-import { REASONS } from "../../base/status.ts";
 import type { ReplicaFailure } from "../driver.ts";
+import { failureEvent, parseLine, TELLING, toldFailure } from "../engine-words.ts";
 import { redact } from "../redact.ts";
-import { isRetryable } from "../retryable.ts";
-import { parseLine, readTail, TAIL_BYTES } from "./engine-log.ts";
+import { readTail, TAIL_BYTES } from "./engine-log.ts";
 import { exitFile, fileIn, type ReplicaFolder, readJson, readText, specFile } from "./folder.ts";
 import { memoryLimitBytes } from "./spawn-engine.ts";
 import type { DriverState } from "./state.ts";
 
-const failedLine = z.object({
-  event: z.literal("failed"),
-  reason: z.enum(REASONS).catch("ENGINE_FAILED"),
-  msg: z.string().optional(),
-  message: z.string().optional(),
-});
 /** The process ends before the worker that waits for it hears how. */
 const EXIT_WAIT_MS = 1_000;
 
@@ -23,15 +16,8 @@ const EXIT_WAIT_MS = 1_000;
 export async function lastWords(state: DriverState, folder: ReplicaFolder): Promise<ReplicaFailure> {
   const lines = (await readTail(fileIn(folder, "engine.log"), TAIL_BYTES)).trimEnd().split("\n");
   const engineKey = (await readText(fileIn(folder, "engine-key"))) ?? "";
-  for (const line of lines.toReversed()) {
-    const failed = failedLine.safeParse(parseLine(line)).data;
-    if (!failed) continue;
-    const { reason } = failed;
-    const words = redact(failed.message ?? failed.msg ?? "The engine failed.", engineKey);
-    return { reason, message: words, retryable: isRetryable(reason) };
-  }
-  const told = await programFailure(state, folder, lines);
-  if (told) return { ...told, message: redact(told.message, engineKey), retryable: isRetryable(told.reason) };
+  const told = failureEvent(lines, engineKey) ?? (await programFailure(state, folder, lines, engineKey));
+  if (told) return told;
   if (lines.some(isUnclaimed)) {
     return { reason: "ENGINE_FAILED", message: "The engine ended: no worker asked for it.", retryable: true };
   }
@@ -41,13 +27,17 @@ export async function lastWords(state: DriverState, folder: ReplicaFolder): Prom
   return { reason: "ENGINE_FAILED", message, retryable: true };
 }
 
-async function programFailure(state: DriverState, folder: ReplicaFolder, lines: readonly string[]) {
+async function programFailure(
+  state: DriverState,
+  folder: ReplicaFolder,
+  lines: readonly string[],
+  engineKey: string,
+): Promise<ReplicaFailure | undefined> {
   const spec = await readJson(folder, "spec.json", specFile);
   const event = state.options.programs?.[spec?.engine ?? ""]?.failureOf(lines);
-  return event && { reason: event.reason, message: event.message };
+  return event && toldFailure(event, engineKey);
 }
 
-const TELLING = /error|assert|fatal|exception|failed|abort|cannot|can't|not found|denied|memory/i;
 const STACK_FRAME = /^\s*(at |\d+: |#\d+|-{5}|0x)/;
 
 /** Of what was said outside the log's format (a native crash, the shell), the last line that tells something. */

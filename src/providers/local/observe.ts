@@ -19,10 +19,10 @@ import {
 } from "./folder.ts";
 import { askHealth } from "./health.ts";
 import { lastWords } from "./last-words.ts";
+import { ENGINE_HOST } from "./options.ts";
 import { isAlive, parseClaim } from "./process-table.ts";
 import type { EngineProgram } from "./program.ts";
 import { pushRemoval } from "./remove.ts";
-import { ENGINE_HOST } from "./spawn-engine.ts";
 import type { DriverState } from "./state.ts";
 
 /** Looks at few at once: each look may wait for an engine's health. */

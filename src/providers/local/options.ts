@@ -3,6 +3,9 @@ import type { Steps } from "../../base/steps.ts";
 import type { WeightsFacts } from "../../engines/engine.ts";
 import type { EngineProgram } from "./program.ts";
 
+/** Where engines of this machine listen. */
+export const ENGINE_HOST = "127.0.0.1";
+
 export interface LocalDriverOptions {
   /** State lives in `<home>/replicas` and `<home>/replica-logs`. */
   readonly home: string;

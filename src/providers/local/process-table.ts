@@ -57,6 +57,15 @@ export const psTable: ProcessTable = {
 
 export const processTable: ProcessTable = process.platform === "linux" ? procTable : psTable;
 
+/** Shell words with which a process claims the folder that it is in: of all who try, one writes down who it is and goes on. */
+export const CLAIM = `claim() {
+${processTable.identify}
+printf '%s\\n' "$identity" > engine.pid
+}
+set -C
+{ claim; } 2>/dev/null || exit 17
+set +C`;
+
 /** What `engine.pid` says. */
 export type Claim =
   /** Nobody has started the engine yet. */

@@ -1,14 +1,15 @@
 /** Engines that are programs of their own (vLLM): where they find model and key, and how they are started. */
 import { constants } from "node:fs";
-import { access, chmod, chown, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { access, chmod, chown, mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { basename, delimiter, dirname, isAbsolute, join } from "node:path";
 import { StatusError } from "../../base/status.ts";
 import type { Engine, EngineCommand, LogEvent } from "../../engines/engine.ts";
 import type { ReplicaSpec } from "../driver.ts";
 import { fileIn, type ReplicaFolder } from "./folder.ts";
-import type { LocalDriverOptions } from "./options.ts";
-import { processTable } from "./process-table.ts";
+import { linkAll } from "./link-all.ts";
+import { ENGINE_HOST, type LocalDriverOptions } from "./options.ts";
+import { CLAIM } from "./process-table.ts";
 
 /** An engine that the operator installed, and the words that start it. */
 export interface EngineProgram {
@@ -26,13 +27,7 @@ export interface EngineProgram {
  */
 export const LAUNCH_PROGRAM = `umask 077
 limit=$1; port=$2; user=$3; model=$4; count=$5; shift 5
-claim() {
-${processTable.identify}
-printf '%s\\n' "$identity" > engine.pid
-}
-set -C
-{ claim; } 2>/dev/null || exit 17
-set +C
+${CLAIM}
 fd=4
 while [ "$count" -gt 0 ]; do
   ln -sfn "/proc/$$/fd/$fd" "$model/$1"; shift
@@ -76,7 +71,6 @@ export interface Launch {
 
 /** Address space that Python, torch and its threads reserve in each process beyond what they use. */
 const RESERVED_BYTES = 8 * 2 ** 30;
-const HOST = "127.0.0.1";
 
 export async function prepareProgram(
   options: LocalDriverOptions,
@@ -101,7 +95,7 @@ export async function prepareProgram(
     command: [path, ...program.words.slice(1)],
     modelPath: model,
     servedNames: [spec.servedName],
-    host: HOST,
+    host: ENGINE_HOST,
     port,
     dir,
     engineKey: spec.secrets.engineKey,
@@ -173,22 +167,12 @@ async function writeFiles(options: LocalDriverOptions, made: EngineCommand, drop
   }
 }
 
-let drafts = 0;
-
-async function linkAll(dir: string, names: readonly string[], targets: readonly string[]): Promise<void> {
-  for (const [index, name] of names.entries()) {
-    const draft = join(dir, `.${process.pid}.${drafts++}.draft`);
-    await symlink(targets[index] ?? "", draft);
-    await rename(draft, join(dir, name));
-  }
-}
-
 /** A port that was free a moment ago; where another takes it first, the engine ends and is started again with a new one. */
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
-    server.listen(0, HOST, () => {
+    server.listen(0, ENGINE_HOST, () => {
       const address = server.address();
       server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
     });

@@ -1,14 +1,16 @@
 /** Starts an engine process: at most one for each replica folder, confined, and able to outlive us. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, rename, symlink } from "node:fs/promises";
+import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaSpec } from "../driver.ts";
+import { HEAP_MIB, llamaConfig, OVERHEAD_BYTES } from "../llama-process.ts";
 import { openPart } from "./buckets.ts";
 import { fileIn, type ReplicaFolder, readText, writeInto } from "./folder.ts";
-import type { LocalDriverOptions } from "./options.ts";
-import { parseClaim, processTable } from "./process-table.ts";
+import { linkAll } from "./link-all.ts";
+import { ENGINE_HOST, type LocalDriverOptions } from "./options.ts";
+import { CLAIM, parseClaim } from "./process-table.ts";
 import { LAUNCH_PROGRAM, prepareProgram } from "./program.ts";
 
 /**
@@ -20,24 +22,11 @@ import { LAUNCH_PROGRAM, prepareProgram } from "./program.ts";
  */
 const LAUNCH = `umask 077
 limit=$1; shift
-claim() {
-${processTable.identify}
-printf '%s\\n' "$identity" > engine.pid
-}
-set -C
-{ claim; } 2>/dev/null || exit 17
-set +C
+${CLAIM}
 cd /
 { echo 500 > /proc/self/oom_score_adj; ulimit -d "$limit"; } 2>/dev/null
 exec /usr/bin/env -i HOME=/ "$@"
 `;
-/** JavaScript's own heap; weights and KV cache are native memory. */
-const HEAP_MIB = 512;
-/**
- * Added to the plan: Node and the library reserve 0.7 GiB of private address space of which they touch a tenth, and the limit
- * (RLIMIT_DATA) counts what is reserved. Mapped weights don't count although the plan holds them: that is spare, too.
- */
-const OVERHEAD_BYTES = 1.25 * 2 ** 30;
 
 /** The bound of an engine's private memory; allocations beyond it fail in the engine. */
 export function memoryLimitBytes(planBytes: number): number {
@@ -185,8 +174,6 @@ export function dropsPrivileges(options: Pick<LocalDriverOptions, "uid">): boole
   return process.getuid?.() === 0 && options.uid !== 0;
 }
 
-let drafts = 0;
-
 async function linkWeights(
   folder: ReplicaFolder,
   names: readonly string[],
@@ -195,12 +182,7 @@ async function linkWeights(
   const dir = fileIn(folder, "weights");
   // World-readable, but inside a folder that only its owner enters.
   await mkdir(dir, { recursive: true, mode: 0o755 });
-  for (const [index, name] of names.entries()) {
-    // Put in place at once: other workers may be doing the same just now.
-    const draft = join(dir, `${name}.${process.pid}.${drafts++}.draft`);
-    await symlink(targets[index] ?? "", draft);
-    await rename(draft, join(dir, name));
-  }
+  await linkAll(dir, names, targets);
   return dir;
 }
 
@@ -238,25 +220,18 @@ function engineConfig(
   storageDir: string | undefined,
 ): object {
   const drops = dropsPrivileges(options);
-  return {
-    name: spec.name,
-    servedNames: [spec.servedName],
-    engineKey: spec.secrets.engineKey,
+  return llamaConfig(spec, {
     weightsFiles,
     host: ENGINE_HOST,
     port: 0,
-    options: spec.plan.options,
-    contextTokens: spec.plan.contextTokens,
-    sequencesMax: spec.plan.sequencesMax,
     ...(storageDir !== undefined &&
       spec.storage && { storage: { dir: storageDir, limitBytes: spec.storage.limitBytes } }),
     unclaimedExitMs: options.unclaimedExitMs ?? UNCLAIMED_EXIT_MS,
     uid: drops ? options.uid : 0,
     gid: drops ? options.gid : 0,
-  };
+  });
 }
 
-export const ENGINE_HOST = "127.0.0.1";
 const UNCLAIMED_EXIT_MS = 120_000;
 
 function spawned(child: ChildProcess): Promise<void> {

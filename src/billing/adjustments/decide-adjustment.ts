@@ -5,7 +5,7 @@ import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import { atLeast, findUser } from "../../identity/index.ts";
 import type { Adjustment } from "./model.ts";
 import { postAdjustment } from "./post-adjustment.ts";
-import { decide, lockAdjustment, selectAdjustment } from "./store.ts";
+import { decide, lockAdjustment } from "./store.ts";
 
 export interface DecisionInput {
   /** The administrator who decides. */
@@ -46,7 +46,7 @@ function decided(
     const at = tx.clock.now();
     if (one.state !== "PROPOSED" || one.expiresAt <= at) throw adjustmentEnded(one, at);
     const done = await act(tx, one);
-    await decide(tx, adjustmentId, { state, by: operatorId, at, ...done });
+    const after = await decide(tx, adjustmentId, { state, by: operatorId, at, ...done });
     await recordAudit(tx, {
       action: state === "POSTED" ? "adjustment.approved" : "adjustment.rejected",
       subjectId: one.userId,
@@ -57,7 +57,7 @@ function decided(
         proposedBy: one.proposedBy,
       },
     });
-    return (await selectAdjustment(tx, adjustmentId)) ?? one;
+    return after ?? one;
   });
 }
 

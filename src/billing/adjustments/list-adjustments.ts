@@ -12,7 +12,7 @@ export interface AdjustmentsQuery {
 }
 
 /** What a page token of this list is bound to. */
-export function adjustmentsQuery({ userId, state = undefined }: AdjustmentsQuery): string {
+export function adjustmentsQuery({ userId, state }: AdjustmentsQuery): string {
   return `adjustments ${userId} ${state ?? ""}`;
 }
 

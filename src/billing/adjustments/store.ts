@@ -40,11 +40,12 @@ export async function decide(
     readonly note: string;
     readonly transferId: bigint | null;
   },
-): Promise<void> {
-  await sql`
+): Promise<Adjustment | undefined> {
+  const { rows } = await sql<Adjustment>`
     update balance_adjustment set state = ${decision.state}, decided_by = ${decision.by}, decided_at = ${decision.at},
       decision_note = ${decision.note}, transfer_id = ${decision.transferId}
-    where id = ${adjustmentId}`.execute(tx.db);
+    where id = ${adjustmentId} returning ${COLUMNS}`.execute(tx.db);
+  return rows[0];
 }
 
 /** Ends those that nobody decided in time; returns them. */

@@ -19,10 +19,9 @@ export interface CheckBooksInput {
  */
 export async function checkBooks(ctx: DbCtx, input: CheckBooksInput): Promise<BookCheck> {
   const startedAt = ctx.clock.now();
-  const known = [(await lastCheck(ctx))?.head, input.expected].filter(
-    (head) => head !== undefined && head !== "",
-  );
-  const found = await overSnapshot(ctx, (tx) => look(tx, input.now, known as readonly string[]));
+  const heads = [(await lastCheck(ctx))?.head ?? "", input.expected ?? ""];
+  const known = heads.filter((head) => head !== "");
+  const found = await overSnapshot(ctx, (tx) => look(tx, input.now, known));
   const check = { ...found, startedAt, finishedAt: ctx.clock.now() };
   await insertCheck(ctx, check);
   if (check.findings.length > 0) ctx.log.error({ findings: check.findings }, "the books are not in order");

@@ -1,8 +1,8 @@
 import { recordAudit } from "../../audit/index.ts";
 import { formatMoney } from "../../base/money.ts";
-import { type FieldViolation, invalidArgument } from "../../base/status.ts";
+import { invalidArgument } from "../../base/status.ts";
 import { type DbCtx, withTransaction } from "../../db/db.ts";
-import { PRICE_MAX_NANOS } from "../pricing/index.ts";
+import { amountViolations } from "../pricing/index.ts";
 import { readSettings } from "../settings.ts";
 import type { ProviderCost } from "./model.ts";
 import { insertCost } from "./store.ts";
@@ -18,15 +18,8 @@ export interface NewProviderCost extends Omit<ProviderCost, "costId" | "createdA
 export function setProviderCost(ctx: DbCtx, input: NewProviderCost): Promise<ProviderCost> {
   return withTransaction(ctx, async (tx) => {
     const { currency } = await readSettings(tx);
-    const violations: FieldViolation[] = [];
-    if (input.currency !== currency) {
-      const description = `must be in ${currency}`;
-      violations.push({ field: "hourly_cost", description, reason: "CURRENCY_MISMATCH" });
-    }
-    if (input.nanosPerHour < 0n || input.nanosPerHour > PRICE_MAX_NANOS) {
-      const description = "must be from 0 to 1000000";
-      violations.push({ field: "hourly_cost", description, reason: "AMOUNT_INVALID" });
-    }
+    const amounts = { hourly_cost: input.nanosPerHour };
+    const violations = amountViolations(currency, { currency: input.currency, amounts });
     if (violations.length > 0) throw invalidArgument(violations);
     const { operatorId, validFrom, ...facts } = input;
     const createdAt = tx.clock.now();

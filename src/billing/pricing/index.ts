@@ -10,7 +10,6 @@ export {
 export {
   type GpuPrice,
   type GpuPriceVersion,
-  PRICE_MAX_NANOS,
   type Provider,
   replicaNanosPerHour,
   type TokenCounts,
@@ -20,6 +19,7 @@ export {
   tokenSaving,
 } from "./model.ts";
 export { removeGpuPrice, removeTokenPrice } from "./remove-price.ts";
+export { amountViolations } from "./rules.ts";
 export { type NewGpuPrice, setGpuPrice } from "./set-gpu-price.ts";
 export { type NewTokenPrice, setTokenPrice } from "./set-token-price.ts";
 export { selectGpuPricePlace, selectTokenPricesById } from "./store.ts";

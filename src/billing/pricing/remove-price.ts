@@ -4,7 +4,7 @@ import { invalidArgument, StatusError } from "../../base/status.ts";
 import { type DbCtx, withTransaction } from "../../db/db.ts";
 import { readSettings } from "../settings.ts";
 import type { GpuPriceVersion, TokenPriceVersion } from "./model.ts";
-import { priceConflict } from "./rules.ts";
+import { beginViolations, priceConflict } from "./rules.ts";
 import type { NewGpuPrice } from "./set-gpu-price.ts";
 import {
   insertGpuPrice,
@@ -67,11 +67,10 @@ export function removeTokenPrice(ctx: DbCtx, input: TokenPriceEnd): Promise<Toke
 }
 
 function endOf(validFrom: Date | null, now: Date): Date {
-  if (validFrom === null) return now;
-  if (validFrom >= now) return validFrom;
-  throw invalidArgument([
-    { field: "valid_from", description: "must not be in the past; leave it out for now" },
-  ]);
+  const end = validFrom ?? now;
+  const violations = beginViolations(end, now);
+  if (violations.length > 0) throw invalidArgument(violations);
+  return end;
 }
 
 function nothingToEnd(): StatusError {

@@ -16,6 +16,15 @@ export interface PriceCheck {
 /** Throws INVALID_FIELD | AMOUNT_INVALID | CURRENCY_MISMATCH, all at once: the past is never rewritten. */
 export async function requirePrice(ctx: DbCtx, price: PriceCheck): Promise<void> {
   const { currency } = await readSettings(ctx);
+  const violations = [...amountViolations(currency, price), ...beginViolations(price.validFrom, price.now)];
+  if (violations.length > 0) throw invalidArgument(violations);
+}
+
+/** What is wrong with amounts for a time or for tokens, in an installation of that currency. */
+export function amountViolations(
+  currency: string,
+  price: Pick<PriceCheck, "currency" | "amounts">,
+): readonly FieldViolation[] {
   const violations: FieldViolation[] = [];
   if (price.currency !== currency) {
     violations.push({
@@ -28,10 +37,13 @@ export async function requirePrice(ctx: DbCtx, price: PriceCheck): Promise<void>
     if (nanos >= 0n && nanos <= PRICE_MAX_NANOS) continue;
     violations.push({ field, description: "must be from 0 to 1000000", reason: "AMOUNT_INVALID" });
   }
-  if (price.validFrom < price.now) {
-    violations.push({ field: "valid_from", description: "must not be in the past; leave it out for now" });
-  }
-  if (violations.length > 0) throw invalidArgument(violations);
+  return violations;
+}
+
+/** What is wrong with the moment at which a version begins. */
+export function beginViolations(validFrom: Date, now: Date): readonly FieldViolation[] {
+  if (validFrom >= now) return [];
+  return [{ field: "valid_from", description: "must not be in the past; leave it out for now" }];
 }
 
 /** Two versions can't begin at one moment. */

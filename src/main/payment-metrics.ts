@@ -1,19 +1,11 @@
-import { Gauge, type Registry } from "prom-client";
-import { type LastReconciliation, lastReconciliation } from "../billing/index.ts";
+import type { Registry } from "prom-client";
+import { lastReconciliation } from "../billing/index.ts";
 import type { DbCtx } from "../db/db.ts";
+import { databaseGauges } from "./database-gauges.ts";
 
 /** Adds what the last reconciliation found, read anew at each scrape; all are 0 before the first one. */
 export function addPaymentMetrics(registry: Registry, ctx: DbCtx, processor: string): void {
-  const gauge = (name: string, help: string, toNumber: (last: LastReconciliation) => number) =>
-    new Gauge({
-      name: `slipway_payments_${name}`,
-      help,
-      registers: [registry],
-      async collect() {
-        const last = await lastReconciliation(ctx, processor);
-        if (last) this.set(toNumber(last));
-      },
-    });
+  const gauge = databaseGauges(registry, "slipway_payments", () => lastReconciliation(ctx, processor));
   gauge(
     "reconciled_timestamp_seconds",
     "When ledger and processor were last compared.",

@@ -1,6 +1,7 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
 import type { DbCtx } from "../db/db.ts";
-import { type AttemptOutcome, type QueueHealth, queueHealth } from "../webhooks/index.ts";
+import { type AttemptOutcome, queueHealth } from "../webhooks/index.ts";
+import { databaseGauges } from "./database-gauges.ts";
 
 /** Adds the queue of deliveries, read at each scrape, and what this worker's attempts came to; returns who counts them. */
 export function addWebhookMetrics(registry: Registry, ctx: DbCtx): (outcome: AttemptOutcome) => void {
@@ -10,23 +11,7 @@ export function addWebhookMetrics(registry: Registry, ctx: DbCtx): (outcome: Att
     labelNames: ["outcome"],
     registers: [registry],
   });
-  let reading: Promise<QueueHealth> | undefined;
-  // The gauges of one scrape are one look.
-  const look = () => {
-    reading ??= queueHealth(ctx).finally(() => {
-      reading = undefined;
-    });
-    return reading;
-  };
-  const gauge = (name: string, help: string, toNumber: (health: QueueHealth) => number) =>
-    new Gauge({
-      name: `slipway_webhook_${name}`,
-      help,
-      registers: [registry],
-      async collect() {
-        this.set(toNumber(await look()));
-      },
-    });
+  const gauge = databaseGauges(registry, "slipway_webhook", () => queueHealth(ctx));
   gauge("waiting", "Deliveries that have neither arrived nor been given up.", ({ waiting }) => waiting);
   gauge("lag_seconds", "How long the delivery that is due longest has been.", ({ lagMs }) => lagMs / 1_000);
   gauge(

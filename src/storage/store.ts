@@ -58,25 +58,22 @@ export async function insertBucket(tx: TxCtx, bucket: Bucket): Promise<boolean> 
   return row !== undefined;
 }
 
-export async function selectBucket(ctx: DbCtx, userId: string): Promise<Bucket | undefined> {
-  const row = await tables(ctx.db)
+function bucketOfUser(db: Db, userId: string) {
+  return tables(db)
     .selectFrom("storage_bucket")
     .selectAll()
     .where("user_id", "=", userId)
-    .where("deleted_at", "is", null)
-    .executeTakeFirst();
+    .where("deleted_at", "is", null);
+}
+
+export async function selectBucket(ctx: DbCtx, userId: string): Promise<Bucket | undefined> {
+  const row = await bucketOfUser(ctx.db, userId).executeTakeFirst();
   return row && bucketOf(row);
 }
 
 /** As selectBucket, locked. */
 export async function lockBucket(tx: TxCtx, userId: string): Promise<Bucket | undefined> {
-  const row = await tables(tx.db)
-    .selectFrom("storage_bucket")
-    .selectAll()
-    .where("user_id", "=", userId)
-    .where("deleted_at", "is", null)
-    .forUpdate()
-    .executeTakeFirst();
+  const row = await bucketOfUser(tx.db, userId).forUpdate().executeTakeFirst();
   return row && bucketOf(row);
 }
 

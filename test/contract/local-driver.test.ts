@@ -1,12 +1,10 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { LocalDriver } from "../../src/providers/local/index.ts";
-import type { WorkerOrder } from "../support/driver-worker.ts";
+import { workerDies } from "../support/doomed-worker.ts";
+import type { OfHome } from "../support/driver-worker.ts";
 import { cleanHome, enginesOf, newDriver, newSpec } from "../support/local-driver.ts";
 import { testWeights } from "../support/weights.ts";
 import { type DriverUnderTest, driverContract } from "./driver.ts";
@@ -40,21 +38,11 @@ driverContract("local", async (t): Promise<DriverUnderTest> => {
       const facts = { ...good.weights, source: `file://${broken}`, files };
       return { spec: { ...good, weights: facts }, reason: "WEIGHTS_UNSUPPORTED" };
     },
-    workerDies: ({ at, ...order }) => workerDies(t, { home, ...order, ...(at ? { killAt: at } : {}) }),
+    workerDies: ({ at, ...order }) =>
+      workerDies<OfHome>(t, WORKER, { home, ...order, ...(at ? { killAt: at } : {}) }),
     engines: async (spec) => (await enginesOf(spec.name)).length,
     killEngine: async (spec) => {
       for (const pid of await enginesOf(spec.name)) process.kill(pid, "SIGKILL");
     },
   };
 });
-
-/** Runs the order in a process of its own and ends that by SIGKILL. */
-async function workerDies(t: TestContext, order: WorkerOrder): Promise<void> {
-  const child = spawn(process.execPath, [WORKER], { stdio: ["pipe", "pipe", "inherit"] });
-  t.after(() => void child.kill("SIGKILL"));
-  const exited = once(child, "exit");
-  child.stdin.end(JSON.stringify(order));
-  await Promise.race([once(child.stdout, "data"), exited]);
-  child.kill("SIGKILL");
-  await exited;
-}

@@ -121,6 +121,22 @@ export async function waitFor(
   }
 }
 
+/** Usage is shipped and booked within seconds; on a busy machine later. */
+const RECEIPT_PATIENCE_MS = 15_000;
+
+/** The user's receipt of a request, once it is booked. */
+export async function receiptOf(on: TestInstallation, requestId: string): Promise<Json> {
+  const deadline = performance.now() + RECEIPT_PATIENCE_MS;
+  for (;;) {
+    const path = `/v1/billing/receipts/${requestId}`;
+    const found = await on.wire({ method: "GET", path, token: on.people.userToken }).catch((error) => {
+      if (performance.now() > deadline) throw error;
+    });
+    if (found !== undefined) return at(found, "receipt");
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
 export function getModel(on: TestInstallation, modelId: string): Promise<Json> {
   return on.wire({ method: "GET", path: `/v1/models/${modelId}`, token: on.people.userToken });
 }

@@ -6,6 +6,7 @@ import { stat } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { undoAfter } from "../../support/cleanup.ts";
+import { isAlive } from "../../support/is-alive.ts";
 import { createApi, KubeError } from "../../support/kubernetes/api.ts";
 import { startCluster } from "../../support/kubernetes/cluster.ts";
 import { until } from "../../support/kubernetes/until.ts";
@@ -76,13 +77,4 @@ test("a test that is killed leaves no process and no folder", async () => {
 
 function statusIs(status: number, body: RegExp): (error: unknown) => boolean {
   return (error) => error instanceof KubeError && error.status === status && body.test(error.body);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

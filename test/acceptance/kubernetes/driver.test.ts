@@ -1,15 +1,14 @@
 /** The Kubernetes driver keeps what every driver promises, with its least rights, on a real control plane and real engines. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { after, before, type TestContext, test } from "node:test";
+import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { KubernetesDriver } from "../../../src/providers/kubernetes/index.ts";
 import { RIGHTS } from "../../../src/providers/kubernetes/rbac.ts";
 import { type DriverUnderTest, driverContract } from "../../contract/driver.ts";
+import { workerDies } from "../../support/doomed-worker.ts";
 import { type Cluster, startCluster } from "../../support/kubernetes/cluster.ts";
-import type { RegionOrder } from "../../support/kubernetes/driver-worker.ts";
+import type { OfRegion } from "../../support/kubernetes/driver-worker.ts";
 import { slipwayImage } from "../../support/kubernetes/images.ts";
 import { type Kubelet, startKubelet } from "../../support/kubernetes/kubelet.ts";
 import { NAMESPACE, prepareRegion, type Region, regionDriver } from "../../support/kubernetes/region.ts";
@@ -57,24 +56,13 @@ driverContract("kubernetes", async (t): Promise<DriverUnderTest> => {
     spec: (options) => region.spec(t, options),
     failingSpec: async () => ({ spec: await region.brokenSpec(t), reason: "WEIGHTS_UNSUPPORTED" }),
     workerDies: ({ at, ...order }) =>
-      workerDies(t, { config: region.config, ...order, ...(at ? { killAt: at } : {}) }),
+      workerDies<OfRegion>(t, WORKER, { config: region.config, ...order, ...(at ? { killAt: at } : {}) }),
     engines: async (spec) => (await enginesOf(spec.name)).length,
     killEngine: async (spec) => {
       for (const pid of await enginesOf(spec.name)) process.kill(pid, "SIGKILL");
     },
   };
 });
-
-/** Runs the order in a process of its own and ends that by SIGKILL. */
-async function workerDies(t: TestContext, order: RegionOrder): Promise<void> {
-  const child = spawn(process.execPath, [WORKER], { stdio: ["pipe", "pipe", "inherit"] });
-  t.after(() => void child.kill("SIGKILL"));
-  const exited = once(child, "exit");
-  child.stdin.end(JSON.stringify(order));
-  await Promise.race([once(child.stdout, "data"), exited]);
-  child.kill("SIGKILL");
-  await exited;
-}
 
 const H100 = { gpuType: "H100", gpuCount: 2 } as const;
 

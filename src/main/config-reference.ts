@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { settings } from "./config.ts";
+import { settings } from "./settings.ts";
 
 /** Defaults that depend on the machine, in words, so that the reference is the same everywhere. */
 const COMPUTED: Readonly<Record<string, string>> = {

@@ -1,7 +1,8 @@
 /** Statements on attempts. */
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import type { Attempt, Provider } from "../model.ts";
-import { attemptColumns, tables } from "./tables.ts";
+import { attemptColumns } from "./rows.ts";
+import { tables } from "./tables.ts";
 
 export interface AttemptOrigin {
   readonly claimEpoch: bigint;

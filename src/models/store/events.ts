@@ -2,7 +2,8 @@
 import { sql } from "kysely";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import { EVENTS_KEPT, type Model, type ModelEvent, type NewEvent } from "../model.ts";
-import { eventOf, tables } from "./tables.ts";
+import { eventOf } from "./rows.ts";
+import { tables } from "./tables.ts";
 
 /** Returns them as they were written. */
 export async function insertEvents(

@@ -4,7 +4,8 @@ import type { DbCtx, TxCtx } from "../../db/db.ts";
 import type { EnginePlan, Hardware, SpecValues } from "../../engines/engine.ts";
 import type { Model, ModelSpec, Place } from "../model.ts";
 import type { ModelStatus } from "../states.ts";
-import { MODEL_COLUMNS, modelOf, SPEC_COLUMNS, specOf, tables } from "./tables.ts";
+import { MODEL_COLUMNS, modelOf, SPEC_COLUMNS, specOf } from "./rows.ts";
+import { tables } from "./tables.ts";
 
 export interface ModelWithSpec {
   readonly model: Model;

@@ -2,7 +2,8 @@
 import { sql } from "kysely";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import type { Attempt, Model } from "../model.ts";
-import { attemptOf, MODEL_COLUMNS, modelOf, tables } from "./tables.ts";
+import { attemptOf, MODEL_COLUMNS, modelOf } from "./rows.ts";
+import { tables } from "./tables.ts";
 
 export interface Claim {
   readonly modelId: string;

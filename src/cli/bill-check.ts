@@ -115,23 +115,17 @@ function countedUsage({ usage, priceVersionId }: Receipt): CountedReceipt["usage
 }
 
 /** What a receipt may have been charged: tokens exactly, time to the nano below or above. */
-function boundsOf({ usage }: Receipt): { readonly least: bigint; readonly most: bigint } {
-  if (usage.case === "gpu") {
-    const { hourlyRate, chargedMs } = usage.value;
-    const least = nanosForDuration(nanosIn(hourlyRate), chargedMs);
+function boundsOf(receipt: Receipt): { readonly least: bigint; readonly most: bigint } {
+  const usage = countedUsage(receipt);
+  if (usage.kind === "gpu") {
+    const least = nanosForDuration(usage.nanosPerHour, usage.chargedMs);
     return { least, most: least + 1n };
   }
-  if (usage.case !== "tokens") return { least: 0n, most: 0n };
-  const { promptTokens, cachedTokens, completionTokens } = usage.value;
-  const {
-    inputPricePerMillion: input,
-    cachedPricePerMillion: cached,
-    outputPricePerMillion: output,
-  } = usage.value;
+  const { promptTokens, cachedTokens, completionTokens } = usage;
   const exact = nanosForTokens([
-    { tokens: promptTokens - cachedTokens, nanosPerMillion: nanosIn(input) },
-    { tokens: cachedTokens, nanosPerMillion: nanosIn(cached) },
-    { tokens: completionTokens, nanosPerMillion: nanosIn(output) },
+    { tokens: promptTokens - cachedTokens, nanosPerMillion: usage.inputNanosPerMillion },
+    { tokens: cachedTokens, nanosPerMillion: usage.cachedNanosPerMillion },
+    { tokens: completionTokens, nanosPerMillion: usage.outputNanosPerMillion },
   ]);
   return { least: exact, most: exact };
 }

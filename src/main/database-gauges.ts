@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from "prom-client";
+import { sharedRun } from "../base/shared-run.ts";
 
 /** Adds one gauge. `toNumber` gives its value from what was seen. */
 export type AddGauge<T> = (name: string, help: string, toNumber: (seen: T) => number) => void;
@@ -12,13 +13,7 @@ export function databaseGauges<T>(
   prefix: string,
   look: () => Promise<T | undefined>,
 ): AddGauge<T> {
-  let looking: Promise<T | undefined> | undefined;
-  const lookOnce = () => {
-    looking ??= look().finally(() => {
-      looking = undefined;
-    });
-    return looking;
-  };
+  const lookOnce = sharedRun(look);
   return (name, help, toNumber) => {
     new Gauge({
       name: `${prefix}_${name}`,

@@ -1,4 +1,5 @@
 import type { JWK } from "jose";
+import { sharedRun } from "../base/shared-run.ts";
 import { configuredProvider, type ProviderInput } from "./provider.ts";
 import { REFRESH_KEYS_MS, signingKeys } from "./signing-keys.ts";
 import type { Web } from "./web.ts";
@@ -17,7 +18,6 @@ export async function currentWeb(input: CurrentWebInput): Promise<() => Promise<
   let keys = await signingKeys(ctx, box);
   let web = webOf(input, keys);
   let lookedAt = ctx.clock.monotonicMs();
-  let looking: Promise<void> | undefined;
   const look = async (): Promise<void> => {
     lookedAt = ctx.clock.monotonicMs();
     const now = await signingKeys(ctx, box);
@@ -26,14 +26,11 @@ export async function currentWeb(input: CurrentWebInput): Promise<() => Promise<
     web = webOf(input, keys);
     ctx.log.info({ event: "signing-keys", keyId: keys[0]?.kid }, "access tokens are signed by another key");
   };
+  const lookAgain = sharedRun(() =>
+    look().catch((error: unknown) => ctx.log.warn({ err: error }, "the signing keys could not be looked at")),
+  );
   return async () => {
-    if (ctx.clock.monotonicMs() - lookedAt < REFRESH_KEYS_MS) return web;
-    looking ??= look()
-      .catch((error: unknown) => ctx.log.warn({ err: error }, "the signing keys could not be looked at"))
-      .finally(() => {
-        looking = undefined;
-      });
-    await looking;
+    if (ctx.clock.monotonicMs() - lookedAt >= REFRESH_KEYS_MS) await lookAgain();
     return web;
   };
 }

@@ -1,3 +1,4 @@
+import { sharedRun } from "../base/shared-run.ts";
 import type { DbCtx } from "../db/db.ts";
 import { selectEndedLogins } from "./store/ended-logins.ts";
 
@@ -11,20 +12,14 @@ const READ_AGAIN_MS = 2_000;
 export function endedLogins(): (ctx: DbCtx, loginId: string) => Promise<boolean> {
   let known: ReadonlySet<string> = new Set();
   let readAt = Number.NEGATIVE_INFINITY;
-  let reading: Promise<void> | undefined;
-  const read = async (ctx: DbCtx): Promise<void> => {
+  const read = sharedRun(async (ctx: DbCtx): Promise<void> => {
     const startedAt = ctx.clock.monotonicMs();
     known = new Set(await selectEndedLogins(ctx, ctx.clock.now()));
     readAt = startedAt;
-  };
+  });
   return async (ctx, loginId) => {
     if (loginId === "") return false;
-    if (ctx.clock.monotonicMs() - readAt >= READ_AGAIN_MS) {
-      reading ??= read(ctx).finally(() => {
-        reading = undefined;
-      });
-      await reading;
-    }
+    if (ctx.clock.monotonicMs() - readAt >= READ_AGAIN_MS) await read(ctx);
     return known.has(loginId);
   };
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import { formatMoney } from "../../base/money.ts";
 import { invalidArgument } from "../../base/status.ts";
-import { type WhatIfChange, type WhatIfLine, whatIf } from "../../base/what-if.ts";
+import { MILLION, type WhatIfChange, type WhatIfLine, whatIf } from "../../base/what-if.ts";
 import { type Amount, parseAmount } from "../amount.ts";
 import { countedReceipts, receiptsOf } from "../bill-check.ts";
 import type { CliIo } from "../io.ts";
@@ -91,7 +91,7 @@ function parsePpm(text: string): bigint {
   const [, whole, fraction = ""] = /^(\d{1,4})(?:\.(\d{1,6}))?$/.exec(text.trim()) ?? [];
   if (whole === undefined)
     throw new InvalidArgumentError("Give a number such as 0.7 or 2, at most six decimals.");
-  return BigInt(whole) * 1_000_000n + BigInt(fraction.padEnd(6, "0"));
+  return BigInt(whole) * MILLION + BigInt(fraction.padEnd(6, "0"));
 }
 
 function jsonOf({ chargedNanos, computedNanos, ...rest }: WhatIfLine) {

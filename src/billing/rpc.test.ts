@@ -14,7 +14,13 @@ import {
 import { secretBox } from "../base/seal.ts";
 import { withTransaction } from "../db/db.ts";
 import { createIdempotency } from "../idempotency/index.ts";
-import { authenticate, bootstrapAdmin, createAccessToken, createUser, getUser } from "../identity/index.ts";
+import {
+  authenticate,
+  bootstrapAdmin,
+  createAccessToken,
+  createUser,
+  requireUsers,
+} from "../identity/index.ts";
 import * as edge from "../rpc/index.ts";
 import {
   billingRoutes,
@@ -47,7 +53,7 @@ async function setup(t: Parameters<typeof fixture>[0], payments: "test" | "off" 
     ctx: f.ctx,
     routes: [billingRoutes({ db, edge, payments: payments === "test" ? testPayments() : undefined })],
     authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
-    requireUser: async (call, userId) => void (await getUser({ ...call, db }, userId)),
+    requireUsers: (call, userIds) => requireUsers({ ...call, db }, userIds),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     openApi: "{}",
     version: "test",

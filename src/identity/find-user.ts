@@ -2,7 +2,7 @@ import { invalidArgument, StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import { atLeast, mayReach, notAllowed } from "./access.ts";
 import type { Principal, User } from "./model.ts";
-import { selectPlatformUser, selectUser, selectUsersByEmail } from "./store/users.ts";
+import { selectKnown, selectPlatformUser, selectUser, selectUsersByEmail } from "./store/users.ts";
 
 /** The user, or undefined. */
 export function findUser(ctx: DbCtx, userId: string): Promise<User | undefined> {
@@ -13,7 +13,18 @@ export function findUser(ctx: DbCtx, userId: string): Promise<User | undefined> 
 export async function getUser(ctx: DbCtx, userId: string): Promise<User> {
   const user = await selectUser(ctx, userId);
   if (user) return user;
-  throw new StatusError({
+  throw notFound(userId);
+}
+
+/** Throws USER_NOT_FOUND, naming the first of the ids that is nobody's. For callers that may know who exists. */
+export async function requireUsers(ctx: DbCtx, userIds: readonly string[]): Promise<void> {
+  const known = new Set(await selectKnown(ctx, userIds));
+  const missing = userIds.find((id) => !known.has(id));
+  if (missing !== undefined) throw notFound(missing);
+}
+
+function notFound(userId: string): StatusError {
+  return new StatusError({
     code: "NOT_FOUND",
     reason: "USER_NOT_FOUND",
     message: `There is no user ${userId}.`,

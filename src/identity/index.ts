@@ -25,7 +25,7 @@ export {
   type RoutesDeps,
 } from "./edge.ts";
 export { disabledAmong, findInferenceKey, inferenceKeyHash, noteKeyUses } from "./find-inference-key.ts";
-export { findUser, getUser, getUserProfile, platformUser } from "./find-user.ts";
+export { findUser, getUser, getUserProfile, platformUser, requireUsers } from "./find-user.ts";
 export { listAccessTokens } from "./list-access-tokens.ts";
 export { listApiKeys } from "./list-api-keys.ts";
 export { listUsers, type UserPage } from "./list-users.ts";

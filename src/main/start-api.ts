@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { createAuditNotes, runAuditNotes } from "../audit/index.ts";
 import { createIdempotency } from "../idempotency/index.ts";
-import { getUser } from "../identity/index.ts";
+import { requireUsers } from "../identity/index.ts";
 import type { ModelsDeps } from "../models/index.ts";
 import { createRateLimit, runExchange } from "../rate-limit/index.ts";
 import * as edge from "../rpc/index.ts";
@@ -38,7 +38,7 @@ export async function startApi(
     ctx,
     routes: apiRoutes({ db, models, payments, webhooks, storage, passwordPage: login.passwordPage }),
     authenticate: (call, bearer) => login.authenticate({ ...call, db }, bearer),
-    requireUser: async (call, userId) => void (await getUser({ ...call, db }, userId)),
+    requireUsers: (call, userIds) => requireUsers({ ...call, db }, userIds),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },
     pace: rateLimit.take,
     noteAudit: auditNotes.note,

@@ -50,14 +50,9 @@ export type Whose =
   | { readonly kind: "resource"; readonly asker?: string }
   /**
    * Users' in the fields `subjects`, whom an administrator asks about or changes; every user's where they are empty. `asker`
-   * names the one who asks: the token's user or nobody. `known`: those who are named must exist.
+   * names the one who asks: the token's user or nobody. Those who are named must exist.
    */
-  | {
-      readonly kind: "users";
-      readonly asker?: string;
-      readonly subjects: readonly string[];
-      readonly known?: true;
-    }
+  | { readonly kind: "users"; readonly asker?: string; readonly subjects: readonly string[] }
   /** The installation's: no user's in particular. */
   | { readonly kind: "installation"; readonly asker?: string };
 
@@ -83,7 +78,7 @@ const row = (role: Role, scope: "read" | "write", whose: Whose, action?: AuditAc
   ...(action && { action }),
 });
 const asked = (subjects: readonly string[]): Whose => ({ kind: "users", asker: "user_id", subjects });
-const over = (...subjects: readonly string[]) => ({ kind: "users", subjects }) as const satisfies Whose;
+const over = (...subjects: readonly string[]): Whose => ({ kind: "users", subjects });
 
 const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   // Accounts
@@ -112,7 +107,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     enableUser: row("ADMIN", "write", over("target_user_id")),
     inviteUser: row("ADMIN", "write", over("target_user_id")),
     createAccessToken: row("ADMIN", "write", OWNER),
-    listAccessTokens: row("ADMIN", "read", { ...over("user_id"), known: true }),
+    listAccessTokens: row("ADMIN", "read", over("user_id")),
     revokeAccessToken: row("ADMIN", "write", RESOURCE),
   }),
   // Support

@@ -68,22 +68,22 @@ function ownerIn(
   return { userId: everyUser ? undefined : ownerOf(principal, users[0] ?? "") };
 }
 
-/** Whether there is such a user: administrators may name any id. Throws USER_NOT_FOUND. */
-export type RequireUser = (ctx: BaseCtx, userId: string) => Promise<void>;
+/** Whether all of them exist: administrators may name any id. Throws USER_NOT_FOUND. */
+export type RequireUsers = (ctx: BaseCtx, userIds: readonly string[]) => Promise<void>;
 
 /** Those whom an administrator names and who must be there, so that nobody is shown the empty list of a mistyped id. */
 function mustExist(whose: Whose, principal: Principal, { users, owner }: Concern): readonly string[] {
-  if (whose.kind === "users") return whose.known === true ? users : [];
+  if (whose.kind === "users") return users;
   const named = owner?.userId;
   return whose.kind === "owner" && named !== undefined && named !== principal.userId ? [named] : [];
 }
 
 /**
  * Refuses calls about what is not the caller's or about users who don't exist, and leaves word of whose it is for the handler.
- * Without `requireUser` nobody is looked up.
+ * Without `requireUsers` nobody is looked up.
  */
 export const access =
-  (requireUser?: RequireUser): Interceptor =>
+  (requireUsers?: RequireUsers): Interceptor =>
   (next) =>
   (call) => {
     const { method, contextValues } = call;
@@ -97,8 +97,9 @@ export const access =
       const owner = ownerIn(principal, whose, message, named);
       const concern = owner ? { ...named, owner } : named;
       contextValues.set(concernKey, concern);
-      for (const userId of mustExist(whose, principal, concern)) {
-        await requireUser?.(ctxOf({ values: contextValues, signal: call.signal }), userId);
+      const needed = mustExist(whose, principal, concern);
+      if (needed.length > 0) {
+        await requireUsers?.(ctxOf({ values: contextValues, signal: call.signal }), needed);
       }
     };
     if (!call.stream) return look(call.message).then(() => next(call));

@@ -10,7 +10,7 @@ import {
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import type { FastifyInstance } from "fastify";
 import type { BaseCtx } from "../base/ctx.ts";
-import { access, checkAccess, type RequireUser } from "./access.ts";
+import { access, checkAccess, type RequireUsers } from "./access.ts";
 import { addressKey, requestIdKey } from "./context.ts";
 import { type DeadlineLimits, deadline } from "./deadline.ts";
 import { requestGate } from "./gate.ts";
@@ -44,7 +44,7 @@ export interface RpcServerOptions extends PlainRoutes {
   readonly routes: readonly ((router: ConnectRouter) => void)[];
   readonly authenticate: Authenticate;
   /** Looks up users whom administrators name; without it nobody is. */
-  readonly requireUser?: RequireUser;
+  readonly requireUsers?: RequireUsers;
   /** Without it an Idempotency-Key has no effect. */
   readonly idempotency?: Idempotency;
   /** Other protocols on the same port. */
@@ -154,7 +154,7 @@ function interceptorsOf(
     observe(options.ctx, finished),
     ...(options.noteAudit ? [audited(options.noteAudit)] : []),
     validation,
-    access(options.requireUser),
+    access(options.requireUsers),
     deadline(options.ctx.clock, limits, shutdown),
     ...(options.idempotency ? [idempotent(options.idempotency)] : []),
   ];

@@ -5,7 +5,13 @@ import { systemRandom } from "../../src/base/random.ts";
 import { secretBox } from "../../src/base/seal.ts";
 import type { DbCtx } from "../../src/db/db.ts";
 import { createIdempotency } from "../../src/idempotency/index.ts";
-import { authenticate, createAccessToken, createUser, getUser, type Role } from "../../src/identity/index.ts";
+import {
+  authenticate,
+  createAccessToken,
+  createUser,
+  type Role,
+  requireUsers,
+} from "../../src/identity/index.ts";
 import * as edge from "../../src/rpc/index.ts";
 import type { Cleanup } from "./cleanup.ts";
 import { testDatabase } from "./postgres.ts";
@@ -55,7 +61,7 @@ export function restEdge(t: Cleanup, ctx: DbCtx, routes: Routes) {
     ctx,
     routes,
     authenticate: (call, bearer) => authenticate({ ...call, db: ctx.db }, bearer),
-    requireUser: async (call, userId) => void (await getUser({ ...call, db: ctx.db }, userId)),
+    requireUsers: (call, userIds) => requireUsers({ ...call, db: ctx.db }, userIds),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db: ctx.db }, input) },
     openApi: "{}",
     version: "test",

@@ -109,6 +109,16 @@ export async function lockSuperAdmins(tx: TxCtx): Promise<readonly string[]> {
   return rows.map((row) => row.id);
 }
 
+/** Those of the ids that are somebody's. */
+export async function selectKnown(ctx: DbCtx, userIds: readonly string[]): Promise<readonly string[]> {
+  const rows = await tables(ctx.db)
+    .selectFrom("users")
+    .select("id")
+    .where("id", "in", [...userIds])
+    .execute();
+  return rows.map((row) => row.id);
+}
+
 export async function selectDisabled(ctx: DbCtx, userIds: readonly string[]): Promise<readonly string[]> {
   const rows = await tables(ctx.db)
     .selectFrom("users")

@@ -43,7 +43,7 @@ ListAccessTokens                    | read  | 401  | 403   403   403     | 200  
 RevokeAccessToken                   | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 RevokeAccessToken~superAdmin        | write | 401  | -     403   -       | -     403   -       | -     200   -
 ListActivities                      | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
-ListAuditEvents                     | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+ListAuditEvents                     | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 
 DeployModel                         | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
 PreflightModel                      | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
@@ -85,9 +85,9 @@ GetAutoTopUp                        | read  | 401  | 200   403   403     | 200  
 SetAutoTopUp                        | write | 401  | 200   403   403     | 200   403   403     | 200   403   403
 ListGpuPricing                      | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
 ListServerlessPricing               | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
-GetUsersBalance                     | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+GetUsersBalance                     | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 GetUsersBalance~asker               | read  | 401  | 403   403   403     | 200   403   403     | 200   403   403
-GetUsersSpendingSummary             | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+GetUsersSpendingSummary             | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 GetUsersSpendingSummary~asker       | read  | 401  | 403   403   403     | 200   403   403     | 200   403   403
 AddUserBalance                      | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 AddUserBalance~asker                | write | 401  | 403   403   403     | 200   403   403     | 200   403   403
@@ -102,7 +102,7 @@ CreateProviderCost                  | write | 401  | 403   -     -       | 200  
 ListProviderCosts                   | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 GetMarginReport                     | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 ProposeAdjustment                   | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
-ListAdjustments                     | read  | 401  | 403   403   403     | 200   200   200     | 200   200   200
+ListAdjustments                     | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 GetAdjustment                       | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 ApproveAdjustment                   | write | 401  | 403   403   403     | 400:SECOND_ADMIN_NEEDED   200   404     | 400:SECOND_ADMIN_NEEDED   200   404
 RejectAdjustment                    | write | 401  | 403   403   403     | 200   200   404     | 200   200   404

@@ -14,7 +14,7 @@ import {
   createAccessToken,
   createApiKey,
   createUser,
-  getUser,
+  requireUsers,
 } from "../../../src/identity/index.ts";
 import { apiRoutes } from "../../../src/main/api-routes.ts";
 import { deployModel, type ModelsDeps, pauseModel } from "../../../src/models/index.ts";
@@ -98,7 +98,7 @@ export async function accessWorld(t: Cleanup): Promise<World> {
       passwordPage: async () => ({ url: "https://example.com/password" }),
     }),
     authenticate: (call, bearer) => authenticate({ ...call, db: ctx.db }, bearer),
-    requireUser: async (call, userId) => void (await getUser({ ...call, db: ctx.db }, userId)),
+    requireUsers: (call, userIds) => requireUsers({ ...call, db: ctx.db }, userIds),
     noteAudit: notes.note,
     openApi: "{}",
     version: "test",

@@ -25,7 +25,7 @@ export declare type GetUsersBalanceRequest = Message<"tensormesh.billing.v1.GetU
   userId: string;
 
   /**
-   * The users.
+   * The users. One that does not exist refuses the whole request, by name.
    *
    * @generated from field: repeated string target_user_ids = 2;
    */
@@ -160,7 +160,7 @@ export declare type GetUsersSpendingSummaryRequest = Message<"tensormesh.billing
   userId: string;
 
   /**
-   * The users.
+   * The users. One that does not exist refuses the whole request, by name.
    *
    * @generated from field: repeated string target_user_ids = 2;
    */

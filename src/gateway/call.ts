@@ -208,9 +208,9 @@ class Call implements RelayOwner {
     return more;
   }
 
-  over(relay: Relay, verdict: Verdict): void {
+  over(relay: Relay, verdict: Verdict, error?: Error): void {
     this.#parts.relays.delete(relay);
-    if (this.#chosen) this.#parts.replicas.ended(this.#chosen, verdict);
+    if (this.#chosen) this.#parts.replicas.ended(this.#chosen, verdict, error);
   }
 
   /** Where the engine told no usage of an answer that cost something, the books take an estimate, and say so. */

@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
-import { createHash, X509Certificate } from "node:crypto";
 import { test } from "node:test";
-import { createServer as createTlsServer } from "node:tls";
-import { CERTIFICATE, PRIVATE_KEY } from "../../test/support/gateway/certificate.ts";
 import {
   answerJson,
   answerRaw,
@@ -244,31 +241,4 @@ test("a JSON answer that breaks off is no answer, and costs nothing", async (t) 
   const [record] = await on.shipped(1);
   assert.equal(record?.promptTokens, 0);
   assert.equal(record?.outcome, "upstream_error");
-});
-
-test("TLS goes to the pinned certificate alone, and not a byte is sent to another", async (t) => {
-  const seen: string[] = [];
-  const server = createTlsServer({ cert: CERTIFICATE, key: PRIVATE_KEY }, (socket) => {
-    socket.on("error", () => {});
-    socket.on("data", (piece) => {
-      seen.push(piece.toString());
-      socket.write(jsonAnswer(completionJson()));
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => server.close());
-  const address = server.address();
-  const port = typeof address === "object" && address ? address.port : 0;
-  const certificateSha256 = createHash("sha256").update(new X509Certificate(CERTIFICATE).raw).digest("hex");
-  const control = new MemoryControl();
-  const replica = { replicaId: "tls", host: "127.0.0.1", port, engineKey: "secret", certificateSha256 };
-  control.routes = [routeOf([replica])];
-  const on = await testGateway(t, { control });
-  for (let i = 0; i < 2; i++) assert.equal((await chat(on)).status, 200);
-  assert.equal(seen.length, 2);
-
-  control.routes = [routeOf([{ ...replica, replicaId: "other", certificateSha256: "0".repeat(64) }])];
-  control.tell("");
-  assert.equal((await chat(on)).status, 503);
-  assert.equal(seen.length, 2);
 });

@@ -50,8 +50,8 @@ export interface RelayOwner {
   ended(relay: Relay, ending: Ending): void;
   /** The replica did not take the request: another may be tried. True when the owner takes it from here. */
   retry(): boolean;
-  /** The relay is over, for the books of what is running. */
-  over(relay: Relay, verdict: Verdict): void;
+  /** The relay is over, for the books of what is running; `error`: what broke it, where something did. */
+  over(relay: Relay, verdict: Verdict, error?: Error): void;
 }
 
 export class Relay implements Exchange, Written {
@@ -69,6 +69,7 @@ export class Relay implements Exchange, Written {
   #over = false;
   #reached = true;
   #verdict: Verdict = "unknown";
+  #error: Error | undefined;
   /** What is told instead of the rest of the answer. */
   #failure: StatusError | undefined;
 
@@ -121,9 +122,10 @@ export class Relay implements Exchange, Written {
     this.#reached = !(error instanceof NotSentError);
     if (!this.#reached && !this.#gone && this.#owner.retry()) {
       this.#over = true;
-      this.#owner.over(this, "failed");
+      this.#owner.over(this, "failed", error);
       return;
     }
+    this.#error = error;
     this.#fail(this.#reached ? engineFailed() : unreachable(), "failed");
   }
 
@@ -153,7 +155,7 @@ export class Relay implements Exchange, Written {
 
   /** The usage is on the disk, or can't be put there: then the answer, which nobody could account for, is not given. */
   written(error: Error | undefined): void {
-    this.#owner.over(this, this.#verdict);
+    this.#owner.over(this, this.#verdict, this.#error);
     if (this.#outlet.gone || this.#owner.response.destroyed) return;
     if (error !== undefined) this.#failure = unaccounted();
     if (this.#failure) this.#tellFailure(this.#failure);

@@ -52,13 +52,19 @@ export class Replicas {
     known.usedAt = this.#deps.clock.monotonicMs();
   }
 
-  ended({ known, bytes }: Chosen, verdict: Verdict): void {
+  ended({ known, bytes }: Chosen, verdict: Verdict, error?: Error): void {
     known.active--;
     known.bytes -= bytes;
     if (verdict === "well") known.failures = 0;
     if (verdict !== "failed" || ++known.failures < TRIPS_AT) return;
     const open = Math.min(OPEN_MS * 2 ** (known.failures - TRIPS_AT), OPEN_MAX_MS);
     known.openUntil = this.#deps.clock.monotonicMs() + open;
+    if (known.failures > TRIPS_AT) return;
+    const { replicaId, host, port } = known.replica;
+    this.#deps.log.warn(
+      { err: error, replica: replicaId, host, port },
+      "a replica is left alone for a while",
+    );
   }
 
   active(): number {

@@ -46,7 +46,7 @@ export interface Impossible {
 export type Candidate = Possible | Impossible;
 
 /** How replicas of a region are reached, as far as this control plane can. */
-const REACHED: readonly RegionOffer["reach"][] = ["direct"];
+const REACHED: readonly RegionOffer["reach"][] = ["direct", "tls"];
 
 /** Judges every offer that the wish allows, best first: on-premises before clouds, then the cheaper. */
 export function candidates(
@@ -162,7 +162,8 @@ function checkKind(offer: Offer, { wanted }: Workload): StatusError | undefined 
 
 function checkReach(offer: Offer): StatusError | undefined {
   if (REACHED.includes(offer.reach)) return undefined;
-  return problem("PLACE_UNAVAILABLE", `Replicas at ${at(offer)} can't be reached from here yet.`);
+  const message = `Replicas at ${at(offer)} can be reached only from inside its cluster, where no gateway runs probes yet. Deploy to another place.`;
+  return problem("PLACE_UNAVAILABLE", message);
 }
 
 function checkNode(offer: Offer, { wanted }: Workload): StatusError | undefined {

@@ -98,10 +98,14 @@ test("more GPUs than the place has, an unknown node and a place without CPU repl
   assert.deepEqual(reasons(await ask({ regions: { LAMBDA: "mars-1" } })), ["PLACE_UNKNOWN"]);
 });
 
-test("a region whose replicas can't be reached is refused", async (t) => {
+test("a region whose replicas can't be reached is refused, and one by pinned TLS is not", async (t) => {
   const far = driver("far", "NEBIUS", [{ ...cpu, reach: "gateway" }]);
-  const { ask } = await fixture(t, { drivers: [far] });
-  assert.deepEqual(reasons(await ask()), ["PLACE_UNAVAILABLE"]);
+  const { f, ask } = await fixture(t, { drivers: [far] });
+  const [problem] = (await ask()).problems;
+  assert.equal(problem?.reason, "PLACE_UNAVAILABLE");
+  assert.match(problem.message, /only from inside its cluster/);
+  const pinned = { ...f.deps, drivers: [driver("pinned", "ONPREM", [{ ...cpu, reach: "tls" }])] };
+  assert.deepEqual(reasons(await preflight(f.ctx, pinned, deployInput(f.owner.userId))), []);
 });
 
 test("a provider that does not answer is unavailable, not unknown", async (t) => {

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
+import type { AddressInfo, Server } from "node:net";
 import { type TestContext, test } from "node:test";
+import {
+  CERTIFICATE,
+  OTHER_CERTIFICATE,
+  OTHER_PRIVATE_KEY,
+  PRIVATE_KEY,
+  pinOf,
+} from "../../test/support/gateway/certificate.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
@@ -105,4 +113,69 @@ test("a connection that the engine closed between two probes is no failure", asy
   server.closeAllConnections();
   assert.deepEqual(await probe.probe(ctx, target, 5_000), { ok: true });
   assert.equal(sockets, 2);
+});
+
+async function tlsEngine(t: TestContext, options: ServerOptions, port = 0) {
+  const counts = { sockets: 0, requests: 0 };
+  const server = createTlsServer(options, (request, response) => {
+    counts.requests++;
+    request.resume().on("end", () => response.end(completion));
+  }).listen(port, "127.0.0.1");
+  server.on("secureConnection", () => counts.sockets++);
+  await new Promise((resolve) => server.once("listening", resolve));
+  const close = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  t.after(close);
+  return { counts, close, port: portOf(server) };
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
+function pinnedTo(port: number, certificate: string) {
+  const address = { host: "127.0.0.1", port, certificateSha256: pinOf(certificate) };
+  return { address, engineKey: "engine-key", servedName: "tiny" };
+}
+
+test("a pinned engine is asked in TLS over one kept connection, and only under its own certificate", async (t) => {
+  const probe = httpCompletionProbe();
+  t.after(() => probe.close());
+  const engine = await tlsEngine(t, { cert: CERTIFICATE, key: PRIVATE_KEY });
+  const target = pinnedTo(engine.port, CERTIFICATE);
+  for (let i = 0; i < 3; i++) assert.deepEqual(await probe.probe(ctx, target, 5_000), { ok: true });
+  assert.deepEqual(engine.counts, { sockets: 1, requests: 3 });
+  const other = await probe.probe(ctx, pinnedTo(engine.port, OTHER_CERTIFICATE), 5_000);
+  assert.ok(!other.ok && other.kind === "refused");
+  assert.match(other.message, /not the one that the replica was started with/);
+  assert.equal(engine.counts.requests, 3);
+  assert.deepEqual(await probe.probe(ctx, target, 5_000), { ok: true });
+
+  await engine.close();
+  const swapped = await tlsEngine(t, { cert: OTHER_CERTIFICATE, key: OTHER_PRIVATE_KEY }, engine.port);
+  const refused = await probe.probe(ctx, target, 5_000);
+  assert.ok(!refused.ok && refused.kind === "refused");
+  assert.match(refused.message, /not the one that the replica was started with/);
+  assert.equal(swapped.counts.requests, 0);
+});
+
+test("plain text where TLS must be is told as such, and gets no request", async (t) => {
+  let requests = 0;
+  const server = createServer((_request, response) => {
+    requests++;
+    response.end(completion);
+  }).listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  t.after(() => server.close());
+  const probe = httpCompletionProbe();
+  t.after(() => probe.close());
+  const outcome = await probe.probe(ctx, pinnedTo(portOf(server), CERTIFICATE), 5_000);
+  assert.deepEqual(outcome, {
+    ok: false,
+    kind: "refused",
+    message: "it speaks no TLS, which this replica must",
+  });
+  assert.equal(requests, 0);
 });

@@ -1,6 +1,11 @@
-/** The completion probe over HTTP: a real chat completion of one token, the only thing that makes a replica ready. */
-import { Agent, type Dispatcher, errors } from "undici";
+/**
+ * The completion probe over HTTP: a real chat completion of one token, the only thing that makes a replica ready. An address with a
+ * certificate is spoken to in TLS, whose only trust is that certificate, and never without it.
+ */
+import { Agent, type buildConnector, Client, type Dispatcher, errors } from "undici";
 import type { BaseCtx } from "../base/ctx.ts";
+import { connectPinned, PinError, type PinnedAddress } from "../base/pinned-tls.ts";
+import type { ReplicaAddress } from "../providers/driver.ts";
 import type { ProbeOutcome } from "./attempt.ts";
 import type { CompletionProbe, ProbeTarget } from "./ports.ts";
 
@@ -10,6 +15,9 @@ const BODY_BYTES_MAX = 64 * 1024;
 const WORDS_LENGTH_MAX = 300;
 /** Longer than the time between two probes: a kept connection costs a third of a new one. */
 const KEEP_ALIVE_MS = 60_000;
+/** A machine that swallows the first packets of a connection is not waited for longer. */
+const CONNECT_TIMEOUT_MS = 10_000;
+const HTTPS_PORT = 443;
 /** One probe of a replica at a time; with more, a connection that is just being given back would be passed over. */
 const CONNECTIONS_MAX = 1;
 
@@ -20,11 +28,41 @@ export function httpCompletionProbe(): CompletionProbe & { close(): Promise<void
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
     pipelining: 1,
+    factory: clientOf,
   });
   return {
     probe: (ctx, target, timeoutMs) => probe(agent, ctx, target, timeoutMs),
     close: () => agent.destroy(),
   };
+}
+
+/** What the agent keeps connections by: the address and, as the origin's user, the certificate that is expected there. */
+function originOf({ host, port, certificateSha256: pin }: ReplicaAddress): string {
+  const at = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return pin === undefined ? `http://${at}` : `https://${pin}@${at}`;
+}
+
+function clientOf(origin: string | URL, options: object): Client {
+  const url = new URL(origin);
+  if (url.protocol === "http:") return new Client(url.origin, options);
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const address = { host, port: Number(url.port || HTTPS_PORT), certificateSha256: url.username };
+  return new Client(url.origin, { ...options, connect: (_, done) => connect(address, done) });
+}
+
+function connect(address: PinnedAddress, done: buildConnector.Callback): void {
+  const late = () => socket.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS / 1_000} s`));
+  const timer = setTimeout(late, CONNECT_TIMEOUT_MS);
+  const socket = connectPinned(address, {
+    opened(open) {
+      clearTimeout(timer);
+      done(null, open);
+    },
+    failed(error) {
+      clearTimeout(timer);
+      done(error, null);
+    },
+  });
 }
 
 /**
@@ -95,9 +133,8 @@ function ask(
 }
 
 function requestTo(target: ProbeTarget): Dispatcher.DispatchOptions {
-  const { host, port } = target.address;
   return {
-    origin: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    origin: originOf(target.address),
     path: "/v1/chat/completions",
     method: "POST",
     headers: { authorization: `Bearer ${target.engineKey}`, "content-type": "application/json" },
@@ -128,6 +165,7 @@ function refused(error: unknown): ProbeOutcome {
 }
 
 function codeOf(error: unknown): string {
+  if (error instanceof PinError) return error.message;
   if (typeof error === "object" && error !== null && "code" in error) return String(error.code);
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,7 @@
 /** One keep-alive connection to a replica, and what happens on it. The replica is trusted to be ours, not to be right. */
 import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
+import { connectPinned } from "../../base/pinned-tls.ts";
 import { type AnswerHead, FramingError, parseHead } from "./answer-head.ts";
 import { ChunkFollower } from "./chunks.ts";
 import { sendAtTurnsEnd } from "./outbox.ts";
@@ -57,7 +58,8 @@ export class Connection {
 
   constructor(target: Target, release: (connection: Connection) => void) {
     this.#release = release;
-    this.#socket = target.certificateSha256 === undefined ? this.#tcp(target) : this.#pinnedTls(target);
+    const { certificateSha256: pin } = target;
+    this.#socket = pin === undefined ? this.#tcp(target) : this.#pinnedTls(target, pin);
     this.#socket.setNoDelay(true);
     this.#socket.on("error", (error) => this.#lost(error));
     this.#socket.on("close", () => this.#lost(new Error("the replica closed the connection")));
@@ -123,16 +125,14 @@ export class Connection {
     return socket;
   }
 
-  /** TLS whose only trust is the certificate that the replica was started with: not a byte goes out before it was seen. */
-  #pinnedTls(target: Target): TLSSocket {
-    const socket = connectTls({ host: target.host, port: target.port, rejectUnauthorized: false });
+  #pinnedTls(target: Target, certificateSha256: string): TLSSocket {
+    const { host, port } = target;
+    const socket = connectPinned(
+      { host, port, certificateSha256 },
+      { opened: () => this.#open(), failed: (error) => this.#lost(error) },
+    );
+    socket.setKeepAlive(true);
     socket.on("data", (piece: Buffer) => this.#data(piece));
-    socket.once("secureConnect", () => {
-      const shown: Partial<ReturnType<TLSSocket["getPeerCertificate"]>> = socket.getPeerCertificate();
-      const seen = shown.fingerprint256?.replaceAll(":", "").toLowerCase();
-      if (seen === target.certificateSha256?.toLowerCase()) this.#open();
-      else this.#lost(new Error("the replica's certificate is not the pinned one"));
-    });
     return socket;
   }
 

@@ -271,7 +271,7 @@ function routesDiffer(before: Saved, after: Saved): boolean {
 function routeKey({ attempts }: Saved): string {
   return [...attempts.values()]
     .filter((attempt) => stageOf(attempt) === "routed")
-    .map(({ name, address }) => `${name}@${address?.host}:${address?.port}`)
+    .map(({ name, address }) => `${name}@${address?.host}:${address?.port}#${address?.certificateSha256}`)
     .sort()
     .join();
 }

@@ -1,3 +1,5 @@
+import { createHash, X509Certificate } from "node:crypto";
+
 /** A self-signed certificate of nobody, for tests of pinning; it opens nothing. */
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBejCCASGgAwIBAgIUL939P5SsVXsneVfm7ylYmjDUvOUwCgYIKoZIzj0EAwIw
@@ -17,3 +19,28 @@ VSN8Km1/vfM6+ir5XCAzQZ1svguhRANCAASPMtoZ9UNkQaG2Z15xQnPmw5HX7gbt
 DX2ta7fBkJect+O8sYj3K0R7zPJXVOQTmzomRwkoL8oL1/NN6GrlIZj/
 -----END PRIVATE KEY-----
 `;
+
+/** Another of nobody, with a key of its own. */
+export const OTHER_CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBfDCCASGgAwIBAgIULNuAA3moQT/LKnFq5WWFa5alX4IwCgYIKoZIzj0EAwIw
+EjEQMA4GA1UEAwwHcmVwbGljYTAgFw0yNjExMjUxNTUyMDVaGA8yMTI2MTEwMTE1
+NTIwNVowEjEQMA4GA1UEAwwHcmVwbGljYTBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABFQxW1kJI7sYT7zYr0FFok13q3whk9GAje3HbOJT4boC01A9C9Z7Hsq0mpc7
+UdB8z2sXygKix9vPr5XEaZvFRkSjUzBRMB0GA1UdDgQWBBQEkTBQga0fzkIBSFZh
+X4uZXfE3tTAfBgNVHSMEGDAWgBQEkTBQga0fzkIBSFZhX4uZXfE3tTAPBgNVHRMB
+Af8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQDclhpVUDrE/v6Dlrlkg20t2zpk
+dyimPQ+Gqk+FTWi1VAIhAPmHWMDnq8lm7pHthRZDufpVnM+6anVA8XZAq4dvNnVI
+-----END CERTIFICATE-----
+`;
+
+export const OTHER_PRIVATE_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgbjMjJ9FV8EUZq8/n
+4R5YntHKfHyL7lcwrIJnURz/VuihRANCAARUMVtZCSO7GE+82K9BRaJNd6t8IZPR
+gI3tx2ziU+G6AtNQPQvWex7KtJqXO1HQfM9rF8oCosfbz6+VxGmbxUZE
+-----END PRIVATE KEY-----
+`;
+
+/** What an address pins: SHA-256 of the DER form. */
+export function pinOf(certificate: string): string {
+  return createHash("sha256").update(new X509Certificate(certificate).raw).digest("hex");
+}

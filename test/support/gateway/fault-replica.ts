@@ -2,8 +2,10 @@
 
 import type { AddressInfo } from "node:net";
 import { createServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import type { RouteReplica } from "../../../src/gateway/index.ts";
 import { type Cleanup, undoAfter } from "../cleanup.ts";
+import { pinOf } from "./certificate.ts";
 
 export interface Asked {
   readonly path: string;
@@ -39,12 +41,17 @@ export const DONE = "data: [DONE]\n\n";
 
 let number = 0;
 
-export async function faultReplica(t: Cleanup, port = 0): Promise<FaultReplica> {
+/** Speaks TLS with a certificate, and is pinned to it; plain text without. */
+export async function faultReplica(
+  t: Cleanup,
+  port = 0,
+  tls?: { readonly cert: string; readonly key: string },
+): Promise<FaultReplica> {
   const asked: Asked[] = [];
   const tokenized: Asked[] = [];
   const sockets = new Set<Socket>();
   let connections = 0;
-  const server = createServer((socket) => {
+  const take = (socket: Socket) => {
     const connection = ++connections;
     let turn = 0;
     sockets.add(socket);
@@ -60,7 +67,8 @@ export async function faultReplica(t: Cleanup, port = 0): Promise<FaultReplica> 
       asked.push(one);
       void replica.behave(one, socket);
     });
-  });
+  };
+  const server = tls ? createTlsServer(tls, take) : createServer(take);
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   const close = () => {
     server.close();
@@ -72,6 +80,7 @@ export async function faultReplica(t: Cleanup, port = 0): Promise<FaultReplica> 
     host: "127.0.0.1",
     port: (server.address() as AddressInfo).port,
     engineKey: `engine-key-${number}`,
+    ...(tls ? { certificateSha256: pinOf(tls.cert) } : {}),
   };
   const tokenize = answerRaw(jsonAnswer({ count: TOKENIZED }));
   const replica: FaultReplica = { route, asked, tokenized, behave: answerJson(), tokenize, sockets, close };

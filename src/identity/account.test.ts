@@ -54,6 +54,8 @@ test("a profile's rules are those of the contract, and what decides about people
     company: "x".repeat(201),
   });
   assert.deepEqual([broken.status, broken.reason], [400, "INVALID_FIELD"]);
+  const hidden = await call(ada, "PUT", `/v1/users/${ada.id}`, { displayName: "Support\u202eada" });
+  assert.deepEqual([hidden.status, hidden.reason], [400, "INVALID_FIELD"]);
   assert.equal((await call(ada, "PUT", "/v1/users/me", { company: "x" })).reason, "UUID_MALFORMED");
   const wish = { userRole: "USER_ROLE_SUPER_ADMIN", userEmail: "root@example.com", company: "Ours" };
   assert.equal((await call(ada, "PUT", `/v1/users/${ada.id}`, wish)).status, 200);

@@ -78,6 +78,13 @@ test("a name is taken until its model is being deleted, and each owner has names
   await f.deploy();
 });
 
+test("a name that looks the same is the same, however its letters are put together", async (t) => {
+  const f = await modelFixture(t);
+  const made = await f.deploy({ modelName: "cafe\u0301" });
+  assert.equal(made.model.name, "caf\u00e9");
+  await assert.rejects(f.deploy({ modelName: "caf\u00e9" }), { reason: "MODEL_NAME_TAKEN" });
+});
+
 test("of two who deploy one name at the same moment one is accepted, and one hold is taken", async (t) => {
   const f = await modelFixture(t);
   const both = await Promise.allSettled([f.deploy(), f.deploy()]);
@@ -118,6 +125,8 @@ test("money that goes between the check and the hold is found by the hold", asyn
 const bad: readonly [string, Partial<DeployInput>, string, string][] = [
   ["an empty name", { modelName: " " }, "INVALID_ARGUMENT", "MODEL_NAME_INVALID"],
   ["a name with a control character", { modelName: "a\u0007" }, "INVALID_ARGUMENT", "MODEL_NAME_INVALID"],
+  ["a name that turns around", { modelName: "a\u202eb" }, "INVALID_ARGUMENT", "MODEL_NAME_INVALID"],
+  ["a name with a letter of no width", { modelName: "a\u200bb" }, "INVALID_ARGUMENT", "MODEL_NAME_INVALID"],
   ["a path with a space", { modelPath: "org/a b" }, "INVALID_ARGUMENT", "INVALID_FIELD"],
   ["a short key", { apiKey: "short" }, "INVALID_ARGUMENT", "INVALID_FIELD"],
   [

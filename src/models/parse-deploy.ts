@@ -1,5 +1,6 @@
 /** The rules of a deploy request that need nothing but the request: all that is broken is told at once. */
 import { type FieldViolation, invalidArgument } from "../base/status.ts";
+import { composed, hidesSomething } from "../base/visible-text.ts";
 import type { Engine, GpuType } from "../engines/engine.ts";
 import { validateSpec } from "../engines/spec.ts";
 import { type Provider, REPLICAS_MAX, type WantedPlace } from "./model.ts";
@@ -44,8 +45,6 @@ const DESCRIPTION_LENGTH_MAX = 2_000;
 const PATH_LENGTH_MAX = 1_024;
 const API_KEY = /^[!-~]{32,256}$/;
 const HF_TOKEN = /^[!-~]{0,512}$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const CONTROL = /[\u0000-\u001f\u007f]/;
 
 /** Throws INVALID_ARGUMENT with every violation: MODEL_NAME_INVALID, REGION_CONFLICT, GPU_COUNT_INVALID, SPEC_KEY_UNKNOWN … */
 export function parseDeploy(input: DeployInput, engines: readonly Engine[]): Deploy {
@@ -61,6 +60,7 @@ export function parseDeploy(input: DeployInput, engines: readonly Engine[]): Dep
   const [region] = regionsOf(input);
   return {
     ...input,
+    modelName: composed(input.modelName),
     replicas: input.replicas === 0 ? 1 : input.replicas,
     wanted: {
       provider: input.provider ?? region?.[0],
@@ -91,8 +91,8 @@ export function replicaViolations(replicas: number): readonly FieldViolation[] {
 }
 
 function nameViolations(name: string): readonly FieldViolation[] {
-  if (name.trim() !== "" && name.length <= NAME_LENGTH_MAX && !CONTROL.test(name)) return [];
-  const description = `must be 1 to ${NAME_LENGTH_MAX} characters without control characters`;
+  if (name.trim() !== "" && name.length <= NAME_LENGTH_MAX && !hidesSomething(name)) return [];
+  const description = `must be 1 to ${NAME_LENGTH_MAX} characters without control characters and others that nobody sees`;
   return [{ field: "model_name", description, reason: "MODEL_NAME_INVALID" }];
 }
 
@@ -103,7 +103,7 @@ function textViolations(input: DeployInput): readonly FieldViolation[] {
     modelPath === "" ||
     modelPath.length > PATH_LENGTH_MAX ||
     /\s/.test(modelPath) ||
-    CONTROL.test(modelPath)
+    hidesSomething(modelPath)
   ) {
     const description = `must be 1 to ${PATH_LENGTH_MAX} characters without spaces, such as org/repo`;
     violations.push({ field: "model_path", description });

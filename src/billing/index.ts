@@ -44,6 +44,8 @@ export {
   meterProbe,
   meterProbes,
   recallSlices,
+  SLICE_SETTLE_AFTER_MS,
+  SLICE_SPEND_MS,
   type Slice,
   type SlotTime,
   settleSlices,

@@ -9,3 +9,4 @@ export type {
   PublishedOffer,
   RouteReplica,
 } from "./ports.ts";
+export { Purse, type PurseDeps, type Reservation } from "./purse.ts";

@@ -4,7 +4,13 @@
  */
 import { StatusError } from "../base/status.ts";
 import { refused } from "./openai-error.ts";
-import type { GatewayDeps } from "./ports.ts";
+import type { GatewayControl, GatewayDeps } from "./ports.ts";
+
+/** What a purse needs of its gateway. */
+export interface PurseDeps extends Pick<GatewayDeps, "clock" | "log" | "steps"> {
+  readonly limits: Pick<GatewayDeps["limits"], "sliceIdleMs">;
+  readonly control: Pick<GatewayControl, "leaseSlice" | "closeSlice">;
+}
 
 interface Slice {
   readonly sliceId: string;
@@ -35,14 +41,14 @@ export interface Reservation {
 const TIME_SHARE = 0.5;
 
 export class Purse {
-  readonly #deps: GatewayDeps;
+  readonly #deps: PurseDeps;
   /** Ships the usage that is written: what it leaves unspent can then be given back. */
   readonly #ship: () => Promise<unknown>;
   readonly #slices = new Map<string, Slice>();
   readonly #byUser = new Map<string, Set<Slice>>();
   readonly #leasing = new Map<string, Promise<unknown>>();
 
-  constructor(deps: GatewayDeps, ship: () => Promise<unknown>) {
+  constructor(deps: PurseDeps, ship: () => Promise<unknown>) {
     this.#deps = deps;
     this.#ship = ship;
   }

@@ -12,9 +12,9 @@ import {
 } from "./slice-store.ts";
 
 /** Requests are admitted under a slice for so long; a gateway that dies ties up its users' money for this and an hour. */
-const SPEND_MS = 10 * 60_000;
+export const SLICE_SPEND_MS = 10 * 60_000;
 /** How long usage may still come after that: an outage of the database must not turn into a loss. */
-const SETTLE_AFTER_MS = 60 * 60_000;
+export const SLICE_SETTLE_AFTER_MS = 60 * 60_000;
 /** A slice takes at most this part of what is available, unless one request needs more. */
 const SHARE = 20n;
 /** A small wish is granted so many times over, within the share, so that a busy user's gateway asks once a second and not more. */
@@ -59,9 +59,9 @@ async function lease(tx: TxCtx, input: LeaseInput): Promise<Slice> {
   const slice: Slice = {
     sliceId: tx.random.uuid(),
     amountNanos: sliceNanos(wantNanos, availableNanos),
-    spendUntil: new Date(now.getTime() + SPEND_MS),
-    settleBy: new Date(now.getTime() + SPEND_MS + SETTLE_AFTER_MS),
-    spendMs: SPEND_MS,
+    spendUntil: new Date(now.getTime() + SLICE_SPEND_MS),
+    settleBy: new Date(now.getTime() + SLICE_SPEND_MS + SLICE_SETTLE_AFTER_MS),
+    spendMs: SLICE_SPEND_MS,
   };
   await placeHold(tx, {
     holdId: slice.sliceId,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ReplicaObservation } from "../providers/driver.ts";
-import { absorb, absorbProbe, expire, type Look, stageOf, stop, strand } from "./attempt.ts";
+import { absorb, absorbProbe, expire, fail, failureOf, type Look, stageOf, stop, strand } from "./attempt.ts";
 import { LIMITS } from "./limits.ts";
 import type { Attempt } from "./model.ts";
 import { anAttempt, aRoutedAttempt, at } from "./testing/builders.ts";
@@ -183,3 +183,12 @@ test("stopping again keeps the first stop", () => {
   assert.equal(stop(first, at(2_000), 0), first);
   assert.equal(stop(anAttempt(), at(1_000), 30_000).graceMs, 0);
 });
+
+for (const reason of ["CAPACITY_SHORT", "RATE_LIMITED", "PLACE_UNAVAILABLE", "UNAVAILABLE"] as const) {
+  test(`${reason} of a provider is waited for in its own words, and counts as no failure`, () => {
+    const failure = failureOf({ reason, message: "the account may have 8 GPUs", retryable: true });
+    const failed = fail(anAttempt({ failures: 2 }), failure, look(0));
+    assert.equal(failed.failures, 2);
+    assert.equal(failed.failure?.message, "the account may have 8 GPUs");
+  });
+}

@@ -60,6 +60,8 @@ export function conditionReasonOf(reason: Reason): ConditionReason {
   if (isConditionReason(reason)) return reason;
   const near: Partial<Record<Reason, ConditionReason>> = {
     PLACE_UNKNOWN: "PLACE_UNAVAILABLE",
+    // A provider's limit of calls and an account's of machines: there is no room for us now.
+    RATE_LIMITED: "PLACE_UNAVAILABLE",
     GPU_TYPE_UNAVAILABLE: "CAPACITY_SHORT",
     UNAVAILABLE: "PROVIDER_UNREACHABLE",
     SPEC_KEY_UNKNOWN: "ENGINE_FAILED",

@@ -26,6 +26,8 @@ export interface ReplicaSpec {
   readonly nodeId: string;
   readonly gpuType: GpuType;
   readonly gpuCount: number;
+  /** Memory of each GPU of the offer that it was planned for: where a place has one type in several sizes, this tells which. */
+  readonly gpuMemoryBytes?: number;
   readonly weights: WeightsFacts;
   readonly plan: EnginePlan;
   /** Names that the engine answers to as `model`. */
@@ -97,12 +99,19 @@ export interface ProviderMachine {
   readonly createdAt: Date;
 }
 
+/** One kind of hardware at one region. A type that a place has in several sizes of memory is an offer for each. */
 export interface RegionOffer {
   readonly region: string;
   readonly reach: "direct" | "gateway" | "tls";
   readonly gpuType: GpuType;
   /** Most GPUs that one replica may have here; 0 = CPU replicas only. */
   readonly gpuCountMax: number;
+  /** The counts that one replica may have, where not every count up to `gpuCountMax` is sold (1, 2, 4, 8). */
+  readonly gpuCounts?: readonly number[];
+  /** Those of them that there is room for at this moment; absent: not known. A hint: what has none is waited for, not refused. */
+  readonly gpuCountsFree?: readonly number[];
+  /** GPUs of this type that the account may have here at once; absent: not known, or without bound. */
+  readonly gpuQuota?: { readonly max: number; readonly used: number };
   readonly gpuMemoryBytes: number;
   readonly cpuMemoryBytes: number;
   readonly cpuCount: number;
@@ -151,9 +160,15 @@ export interface Driver {
    * nobody creates again after an unclear answer until the name has stayed absent for a while.
    */
   readonly createIsIdempotent?: boolean;
+  /** Longest time from the request to a machine that starts an engine; what takes longer is given up and counts as no room. */
+  readonly provisioningMaxMs?: number;
   /** What this driver can place now; a hint, the apply is the truth. */
   offers(ctx: BaseCtx): Promise<readonly RegionOffer[]>;
-  /** Makes the replica exist (look up by name before create) and returns at once; repeated until observe says up. */
+  /**
+   * Makes the replica exist (look up by name before create) and returns at once; repeated until observe says up. No room, a spent
+   * quota, a rate limit and refused credentials are thrown with a reason of their own (CAPACITY_SHORT, RATE_LIMITED,
+   * PLACE_UNAVAILABLE) in the provider's words: they are waited for and never count as failures.
+   */
   apply(ctx: BaseCtx, spec: ReplicaSpec): Promise<void>;
   observe(ctx: BaseCtx, names: readonly ReplicaName[]): Promise<readonly ReplicaObservation[]>;
   /** Stops and removes; with `graceMs` the engine first finishes what it streams. Returns when asked for, not when gone: observe tells. */

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { ReplicaSpec } from "../../../src/providers/driver.ts";
 import type { KubernetesDriver } from "../../../src/providers/kubernetes/index.ts";
 import { RIGHTS } from "../../../src/providers/kubernetes/rbac.ts";
 import { type DriverUnderTest, driverContract } from "../../contract/driver.ts";
+import type { FaultTable } from "../../contract/driver-faults.ts";
 import { workerDies } from "../../support/doomed-worker.ts";
 import { type Cluster, startCluster } from "../../support/kubernetes/cluster.ts";
 import type { OfRegion } from "../../support/kubernetes/driver-worker.ts";
@@ -38,7 +40,30 @@ after(async () => {
   await cluster?.close();
 });
 
-driverContract("kubernetes", async (t): Promise<DriverUnderTest> => {
+const NO_PROXY = {
+  cannot:
+    "The API server itself is real and speaks TLS: nothing stands between it and the driver that could do so.",
+};
+
+const FAULTS: FaultTable = {
+  "no capacity": "injected",
+  "accepted, then nothing": "injected",
+  "slow create": "injected",
+  vanished: "injected",
+  "lost reply": NO_PROXY,
+  "broken list": NO_PROXY,
+  "rate limited": NO_PROXY,
+  unreachable: NO_PROXY,
+  "stale reads": {
+    cannot: "The driver reads from the API server's store, which answers with what is there.",
+  },
+  "no quota": { cannot: "A quota of the namespace would meet every replica of the file's other tests." },
+  "credentials revoked": {
+    cannot: "Revoking is of a driver with a kubeconfig of its own: see the test below.",
+  },
+};
+
+driverContract("kubernetes", FAULTS, async (t): Promise<DriverUnderTest> => {
   const workers: KubernetesDriver[] = [];
   t.after(() => Promise.all(workers.map((worker) => worker.close())));
   return {
@@ -60,6 +85,20 @@ driverContract("kubernetes", async (t): Promise<DriverUnderTest> => {
     engines: async (spec) => (await enginesOf(spec.name)).length,
     killEngine: async (spec) => {
       for (const pid of await enginesOf(spec.name)) process.kill(pid, "SIGKILL");
+    },
+    async inject(fault, about) {
+      const mend = async () => kubelet.faults.mend();
+      // Its only GPU is not eight: the scheduler has no node for it.
+      if (fault === "no capacity" || fault === "accepted, then nothing") {
+        const spec: ReplicaSpec = { ...about, gpuType: "H100", gpuCount: 8 };
+        return { spec, words: /waits for 8 × nvidia.com\/gpu/, mend };
+      }
+      if (fault === "slow create") {
+        kubelet.faults.delayStart("slipway", 5_000);
+        return { mend };
+      }
+      await cluster.api.call("DELETE", `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/${about.name}`);
+      return { mend };
     },
   };
 });

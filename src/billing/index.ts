@@ -25,6 +25,7 @@ export {
 } from "./books/index.ts";
 export { marginReport, type NewProviderCost, type ProviderCost, setProviderCost } from "./costs/index.ts";
 export { type CreditInput, grantCredit } from "./grant-credit.ts";
+export { closeMonths, type InvoiceSettings } from "./invoices/index.ts";
 export {
   auditLedger,
   type Balance,

@@ -2,6 +2,7 @@
 import { sql } from "kysely";
 import { StatusError } from "../base/status.ts";
 import { type DbCtx, withTransaction } from "../db/db.ts";
+import type { InvoiceSettings } from "./invoices/index.ts";
 
 /** Off, or the processor that takes payments. */
 export type PaymentsMode = "off" | "test" | "stripe" | "stripe_test";
@@ -26,6 +27,8 @@ export interface ConfiguredBilling extends BillingSettings {
   readonly runwayMarks?: readonly number[];
   /** What one administrator may correct alone within a day; 0 (the default): nothing. */
   readonly adjustmentAloneMaxNanos?: bigint;
+  /** Who issues invoices; null (the default): none are issued. */
+  readonly invoices?: InvoiceSettings | null;
 }
 
 export async function readSettings(ctx: DbCtx): Promise<BillingSettings> {
@@ -49,6 +52,10 @@ export function configureBilling(ctx: DbCtx, settings: ConfiguredBilling): Promi
       tx.db,
     );
     await sql`update billing_settings set adjustment_alone_max = ${adjustmentAloneMaxNanos} where adjustment_alone_max <> ${adjustmentAloneMaxNanos}`.execute(
+      tx.db,
+    );
+    const seller = settings.invoices ? JSON.stringify(settings.invoices) : null;
+    await sql`update billing_settings set invoice_seller = ${seller}::jsonb where invoice_seller is distinct from ${seller}::jsonb`.execute(
       tx.db,
     );
     const now = await readSettings(tx);

@@ -17,6 +17,18 @@ export function checkFences(config: Config): void {
       "SLIPWAY_TERMS_URL alone asks nobody for anything. Set SLIPWAY_TERMS_VERSION too, such as to the date of the terms.",
     );
   }
+  if (config.SLIPWAY_INVOICE_SELLER_NAME === undefined) {
+    const idle = [
+      config.SLIPWAY_INVOICE_SELLER_ADDRESS,
+      config.SLIPWAY_INVOICE_SELLER_TAX_ID,
+      config.SLIPWAY_INVOICE_NOTE,
+    ];
+    if (idle.some((one) => one !== undefined)) {
+      throw refused(
+        "SLIPWAY_INVOICE_SELLER_ADDRESS, SLIPWAY_INVOICE_SELLER_TAX_ID and SLIPWAY_INVOICE_NOTE mean nothing without SLIPWAY_INVOICE_SELLER_NAME. Set it: then invoices are issued.",
+      );
+    }
+  }
   checkStripe(config);
   checkMailHook(config);
   if (config.DATABASE_URL !== undefined && config.SLIPWAY_SECRET_KEY === undefined) {

@@ -78,6 +78,24 @@ export function storageDeps(config: Config, machines: Machines): StorageDeps {
   };
 }
 
+/** Null where the operator names no seller: no invoices are issued then. */
+export function invoicesOf(config: Config): billing.InvoiceSettings | null {
+  const name = config.SLIPWAY_INVOICE_SELLER_NAME;
+  if (name === undefined) return null;
+  const lines = (text = "") =>
+    text
+      .split("|")
+      .map((line) => line.trim())
+      .join("\n");
+  return {
+    name,
+    series: config.SLIPWAY_INVOICE_SERIES,
+    address: lines(config.SLIPWAY_INVOICE_SELLER_ADDRESS),
+    taxId: config.SLIPWAY_INVOICE_SELLER_TAX_ID ?? "",
+    note: lines(config.SLIPWAY_INVOICE_NOTE),
+  };
+}
+
 function termsOf(config: Config): Terms | undefined {
   const version = config.SLIPWAY_TERMS_VERSION;
   return version === undefined ? undefined : { version, url: config.SLIPWAY_TERMS_URL ?? "" };

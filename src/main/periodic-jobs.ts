@@ -31,6 +31,11 @@ const RESUME_MS = 5_000;
 /** Those that read all there is: they run beside the others, which wait for nobody's minutes. */
 export const SLOW_JOBS: readonly PeriodicJob[] = [
   {
+    name: "close-invoices",
+    everyMs: 60 * MINUTE_MS,
+    run: async (ctx) => void (await billing.closeMonths(ctx)),
+  },
+  {
     name: "check-ledger",
     everyMs: DAY_MS,
     run: async (ctx) => void (await billing.checkBooks(ctx, { now: ctx.clock.now() })),

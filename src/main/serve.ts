@@ -6,7 +6,7 @@ import type { ModelsDeps } from "../models/index.ts";
 import { runExchange } from "../rate-limit/index.ts";
 import { storagePartOf } from "../storage/index.ts";
 import { hearChanges } from "./changes.ts";
-import { modelsDeps, storageDeps, webhooksDeps } from "./domain-deps.ts";
+import { invoicesOf, modelsDeps, storageDeps, webhooksDeps } from "./domain-deps.ts";
 import type { Installation } from "./installation.ts";
 import { stepsFrom } from "./kill-steps.ts";
 import { addLedgerMetrics } from "./ledger-metrics.ts";
@@ -56,6 +56,7 @@ export async function serve(
       payments: payments?.name ?? "off",
       balanceLowNanos: nanosOf(config.SLIPWAY_BALANCE_LOW),
       adjustmentAloneMaxNanos: nanosOf(config.SLIPWAY_ADJUSTMENT_ALONE_MAX),
+      invoices: invoicesOf(config),
       runwayMarks: config.SLIPWAY_RUNWAY_MARKS,
     });
     const stop = new AbortController();

@@ -167,6 +167,37 @@ export const settings = z.object({
     .describe(
       "Units of the currency that one administrator may correct in balances within a day; above it another one approves. 0: always two.",
     ),
+  SLIPWAY_INVOICE_SELLER_NAME: z
+    .string()
+    .max(200)
+    .optional()
+    .describe(
+      "Whose name is on invoices. Once it is set, each month that is over gets its invoices; unset: none are issued.",
+    ),
+  SLIPWAY_INVOICE_SELLER_ADDRESS: z
+    .string()
+    .max(500)
+    .optional()
+    .describe("Address on invoices, lines separated by `|`. Needs SLIPWAY_INVOICE_SELLER_NAME."),
+  SLIPWAY_INVOICE_SELLER_TAX_ID: z
+    .string()
+    .max(100)
+    .optional()
+    .describe("Tax id on invoices. Needs SLIPWAY_INVOICE_SELLER_NAME."),
+  SLIPWAY_INVOICE_NOTE: z
+    .string()
+    .max(1_000)
+    .optional()
+    .describe(
+      "What invoices say below their sums, such as how the price stands to taxes; lines separated by `|`. Needs SLIPWAY_INVOICE_SELLER_NAME.",
+    ),
+  SLIPWAY_INVOICE_SERIES: z
+    .string()
+    .regex(/^[A-Z0-9]{1,12}$/, "must be 1 to 12 capital letters and digits")
+    .default("INV")
+    .describe(
+      "What invoice numbers begin with, before year and number; each series counts from 1 in each year.",
+    ),
   SLIPWAY_MAIL_HOOK_URL: z
     .url()
     .optional()

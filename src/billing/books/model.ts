@@ -13,6 +13,7 @@ export const CHECKS = {
   usage: "what receipts of tokens charged is what the ledger moved for them",
   months: "monthly sums are the sums of their receipts",
   spending: "daily sums are the sums of their receipts and windows",
+  invoices: "numbers of invoices have no gaps, and each is what the ledger moved between its balances",
   currencies: "no account, hold, price or transfer mixes currencies",
 } as const;
 

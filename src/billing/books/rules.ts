@@ -216,4 +216,60 @@ export const RULES: readonly Rule[] = [
     ) d on (d.user_id, d.currency, d.day, d.kind) = (b.user_id, b.currency, b.day, b.kind)
     where (coalesce(b.charge_nanos, 0), coalesce(b.saving_nanos, 0)) <> (coalesce(d.charge_nanos, 0), coalesce(d.saving_nanos, 0))`,
   ),
+  rule(
+    "usage",
+    "charges of tokens whose details differ from their receipts",
+    () => sql`
+    with charged as (
+      select charge_id, count(*) as requests, sum(prompt_tokens) as prompt, sum(cached_tokens) as cached,
+        sum(completion_tokens) as completion, sum(charge_nanos) as charge
+      from usage_record where charge_nanos > 0 and charge_id is not null group by 1
+    ), told as (
+      select charge_id, sum(requests) as requests, sum(prompt_tokens) as prompt, sum(cached_tokens) as cached,
+        sum(completion_tokens) as completion, sum(charge_nanos) as charge
+      from token_charge group by 1
+    )
+    select coalesce(c.charge_id, t.charge_id)::text as name from charged c full join told t on t.charge_id = c.charge_id
+    where (c.requests, c.prompt, c.cached, c.completion, c.charge) is distinct from (t.requests, t.prompt, t.cached, t.completion, t.charge)`,
+  ),
+  rule(
+    "invoices",
+    "series of invoices with a number missing",
+    () => sql`
+    select series || '-' || year as name from invoice group by series, year having max(seq) <> count(*)`,
+  ),
+  rule(
+    "invoices",
+    "invoices whose lines are not what lies between their balances",
+    () => sql`
+    select coalesce(i.number, l.number) as name
+    from invoice i full join (select number, sum(amount_nanos) as total from invoice_line group by 1) l on l.number = i.number
+    where i.closing_nanos - i.opening_nanos is distinct from l.total`,
+  ),
+  rule(
+    "invoices",
+    "invoices that don't begin where the one before ended",
+    () => sql`
+    select number as name from (
+      select number, opening_nanos,
+        lag(closing_nanos, 1, 0::bigint) over (partition by user_id, currency order by month) as before_it from invoice
+    ) i where opening_nanos <> before_it`,
+  ),
+  rule(
+    "invoices",
+    "invoices that differ from the ledger's entries of their time",
+    () => sql`
+    select i.number as name from invoice i left join (
+      select first.number, sum(e.amount) as total
+      from ledger_account a join ledger_entry e on e.account_id = a.id and a.kind in ('user', 'credit')
+        cross join lateral (
+          select i.number from invoice i
+          where i.user_id = a.owner_id and i.currency = a.currency and i.month >= date_trunc('month', e.at at time zone 'UTC')::date
+            and e.transfer_id <= i.upto_transfer_id
+          order by i.month limit 1
+        ) first
+      group by 1
+    ) l on l.number = i.number
+    where i.closing_nanos - i.opening_nanos <> coalesce(l.total, 0)`,
+  ),
 ];

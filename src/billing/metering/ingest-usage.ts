@@ -5,7 +5,13 @@ import { readSettings } from "../settings.ts";
 import { addCharges } from "../spending/index.ts";
 import { selectSliceUsers } from "./slice-store.ts";
 import { type PricedUsage, priceUsage, soundUsage, type UsageRecord } from "./usage.ts";
-import { addToMonths, insertUsage, selectKnownRequests, type UsageRow } from "./usage-store.ts";
+import {
+  addToMonths,
+  insertCharges,
+  insertUsage,
+  selectKnownRequests,
+  type UsageRow,
+} from "./usage-store.ts";
 
 /** Records in one transaction: bounds the statement and how long the users' balances stay locked. */
 const BATCH_MAX = 1_000;
@@ -44,6 +50,7 @@ async function ingestBatch(
   const added = await insertUsage(tx, rows);
   const counted = rows.filter((row) => added.has(row.record.requestId));
   await moveMoney(tx, counted, prices);
+  await insertCharges(tx, counted);
   await addToMonths(
     tx,
     counted.filter((row) => row.record.sliceId !== null),

@@ -1,4 +1,4 @@
-/** Every statement that writes usage_record and token_month. */
+/** Every statement that writes usage_record, token_charge and token_month. */
 import { sql } from "kysely";
 import type { TxCtx } from "../../db/db.ts";
 import type { PricedUsage } from "./usage.ts";
@@ -83,4 +83,19 @@ export async function addToMonths(tx: TxCtx, rows: readonly UsageRow[]): Promise
       charge_nanos = m.charge_nanos + excluded.charge_nanos, saving_nanos = m.saving_nanos + excluded.saving_nanos`.execute(
     tx.db,
   );
+}
+
+/** What each charge is for, once a charge and model; rows that nobody was charged for have none. */
+export async function insertCharges(tx: TxCtx, rows: readonly UsageRow[]): Promise<void> {
+  const charged = rows.filter((row) => row.chargeNanos > 0n);
+  if (charged.length === 0) return;
+  await sql`
+    insert into token_charge (charge_id, model_id, served_name, price_version_id, requests, prompt_tokens, cached_tokens,
+      completion_tokens, charge_nanos)
+    select charge_id, model_id, served_name, (array_agg(price_version_id))[1], count(*), sum(prompt_tokens), sum(cached_tokens),
+      sum(completion_tokens), sum(charge_nanos)
+    from jsonb_to_recordset(${JSON.stringify(charged.map(jsonOf))}::jsonb) as r(
+      charge_id uuid, model_id uuid, served_name text, price_version_id uuid, prompt_tokens bigint, cached_tokens bigint,
+      completion_tokens bigint, charge_nanos bigint)
+    group by 1, 2, 3`.execute(tx.db);
 }

@@ -1,0 +1,14 @@
+export { closeMonths } from "./close-months.ts";
+export { draftInvoice } from "./draft-invoice.ts";
+export { getInvoice } from "./get-invoice.ts";
+export { invoicesQuery, listInvoices } from "./list-invoices.ts";
+export type {
+  Buyer,
+  Invoice,
+  InvoiceHead,
+  InvoiceLine,
+  InvoiceSettings,
+  LineDetails,
+  LineKind,
+  Seller,
+} from "./model.ts";

@@ -126,6 +126,8 @@ export const REASONS = [
   "SECOND_ADMIN_NEEDED",
   "WEBHOOK_REFUSED",
   "BUDGET_EXCEEDED",
+  "BUDGET_NOT_FOUND",
+  "TOO_MANY_BUDGETS",
   // users, keys, catalogue, receipts
   "USER_NOT_FOUND",
   "USER_EXISTS",

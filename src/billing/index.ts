@@ -23,6 +23,19 @@ export {
   type Finding,
   lastCheck,
 } from "./books/index.ts";
+export {
+  type Budget,
+  type BudgetKind,
+  type BudgetPeriod,
+  type BudgetSubject,
+  type BudgetUse,
+  budgetRoomSince,
+  budgetSubjects,
+  listBudgets,
+  type NewBudget,
+  removeBudget,
+  setBudget,
+} from "./budgets/index.ts";
 export { marginReport, type NewProviderCost, type ProviderCost, setProviderCost } from "./costs/index.ts";
 export { type CreditInput, grantCredit } from "./grant-credit.ts";
 export { closeMonths, type InvoiceSettings } from "./invoices/index.ts";
@@ -48,6 +61,7 @@ export {
   SLICE_SETTLE_AFTER_MS,
   SLICE_SPEND_MS,
   type Slice,
+  type SlicePurpose,
   type SlotTime,
   settleSlices,
   slotTime,

@@ -8,6 +8,7 @@ export const CHECKS = {
   balances: "every balance is the sum of its entries, and what is held of it the sum of its holds",
   holds: "every hold has something that it waits for, its captures are its transfers, and none is overdue",
   slices: "every slice that is out at a gateway has its hold",
+  budgets: "what budgets count as spent and reserved is what their holds say",
   windows: "every GPU window that is held or open has its hold, and what it captured is its transfer",
   refunds: "every refund on its way has its hold",
   usage: "what receipts of tokens charged is what the ledger moved for them",

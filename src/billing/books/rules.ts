@@ -115,6 +115,35 @@ export const RULES: readonly Rule[] = [
     where s.closed_at is null and (h.state, h.amount) is distinct from ('placed', s.amount)`,
   ),
   rule(
+    "budgets",
+    "periods of budgets whose sums differ from their holds",
+    () => sql`
+    with summed as (
+      select b.budget_id, b.starts_at, sum(h.captured) as spent,
+        coalesce(sum(h.amount - h.captured) filter (where h.state = 'placed'), 0) as reserved
+      from budget_hold b join ledger_hold h on h.id = b.hold_id group by 1, 2
+    )
+    select coalesce(u.budget_id, s.budget_id) || ' ' || (coalesce(u.starts_at, s.starts_at) at time zone 'UTC')::date as name
+    from budget_use u full join summed s on (s.budget_id, s.starts_at) = (u.budget_id, u.starts_at)
+    where (u.spent, u.reserved) is distinct from (s.spent, s.reserved)`,
+  ),
+  rule(
+    "budgets",
+    "holds that are marked as counted in budgets and are not, or the other way round",
+    () => sql`
+    select h.id::text as name from ledger_hold h
+    where h.budgeted <> exists (select from budget_hold b where b.hold_id = h.id)`,
+  ),
+  rule(
+    "budgets",
+    "holds that count in another user's or currency's budget",
+    () => sql`
+    select b.hold_id::text as name
+    from budget_hold b join ledger_hold h on h.id = b.hold_id join ledger_account a on a.id = h.account_id
+      join budget l on l.id = b.budget_id
+    where (a.owner_id, a.currency) <> (l.user_id, l.currency)`,
+  ),
+  rule(
     "windows",
     "held or open windows without a placed hold",
     () => sql`

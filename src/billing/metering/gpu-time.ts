@@ -40,7 +40,7 @@ export interface WindowInput extends SlotKey {
 
 /**
  * A held or open window exists afterwards. One that is open and lasts stays; one that ended is captured. One that is held at
- * another price is held anew: the price is the one at its start. Throws BALANCE_TOO_LOW.
+ * another price is held anew: the price is the one at its start. Throws BALANCE_TOO_LOW, BUDGET_EXCEEDED.
  */
 export async function ensureWindowHeld(tx: TxCtx, input: WindowInput): Promise<SlotTime> {
   const slot = await slotFor(tx, input);
@@ -101,8 +101,8 @@ function newSlot(input: WindowInput): Slot {
 
 /**
  * The window after the open one is held afterwards, at the price that will be in force when it starts. When nothing is held
- * though the slot serves, a window is held that begins at the next probe. Throws BALANCE_TOO_LOW, PRICE_MISSING (its price ends
- * before the window would begin).
+ * though the slot serves, a window is held that begins at the next probe. Throws BALANCE_TOO_LOW, BUDGET_EXCEEDED, PRICE_MISSING
+ * (its price ends before the window would begin).
  */
 export async function holdNextWindow(
   tx: TxCtx,

@@ -16,6 +16,7 @@ export {
   recallSlices,
   SLICE_SETTLE_AFTER_MS,
   SLICE_SPEND_MS,
+  type SlicePurpose,
   settleSlices,
 } from "./slices.ts";
 export { PROBE_GAP_MAX_MS, type SlotTime } from "./slot.ts";

@@ -1,6 +1,16 @@
 /** Slices: balance leased to gateways, so that no request waits for the database and no number of gateways overdraws a user. */
-import { invalidArgument, StatusError } from "../../base/status.ts";
+import { lesserNanos } from "../../base/money.ts";
+import { invalidArgument, type StatusError } from "../../base/status.ts";
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
+import {
+  type BudgetUse,
+  budgetExceeded,
+  leftOf,
+  readBudgets,
+  recallBudget,
+  reserveInBudgets,
+  tightestOf,
+} from "../budgets/index.ts";
 import { balanceTooLow, endHold, lockHolds, placeHold, readLockedBalance } from "../ledger/index.ts";
 import {
   closeSliceRow,
@@ -30,11 +40,21 @@ export interface LeaseInput {
   readonly wantNanos: bigint;
   readonly currency: string;
   readonly now: Date;
+  /** What it is leased for, where budgets may bound that; the slice is for nothing else then. Absent: for whatever the user asks. */
+  readonly purpose?: SlicePurpose;
+}
+
+export interface SlicePurpose {
+  readonly keyId: string | null;
+  readonly modelId: string;
+  /** The name of the catalogue that is asked for. */
+  readonly servedName: string;
 }
 
 /**
- * Leases at least `wantNanos`, and up to a twentieth of what is available. Throws BALANCE_TOO_LOW (and asks the gateways
- * that hold slices of the user to give back what they can) or AMOUNT_INVALID.
+ * Leases at least `wantNanos`, and up to a twentieth of what is available and within budgets. Throws BALANCE_TOO_LOW or
+ * BUDGET_EXCEEDED (and asks the gateways that hold slices of the user, or of the budget, to give back what they can), whichever
+ * leaves less, or AMOUNT_INVALID.
  */
 export async function leaseSlice(ctx: DbCtx, input: LeaseInput): Promise<Slice> {
   if (input.wantNanos <= 0n) {
@@ -42,23 +62,34 @@ export async function leaseSlice(ctx: DbCtx, input: LeaseInput): Promise<Slice> 
       { field: "want_nanos", description: "must be above zero", reason: "AMOUNT_INVALID" },
     ]);
   }
-  try {
-    return await withTransaction(ctx, (tx) => lease(tx, input));
-  } catch (error) {
-    if (error instanceof StatusError && error.reason === "BALANCE_TOO_LOW" && !ctx.db.isTransaction) {
-      await recallSlices(ctx, input);
-    }
-    throw error;
-  }
+  const outcome = await withTransaction(ctx, (tx) => lease(tx, input));
+  if ("sliceId" in outcome) return outcome;
+  if (!ctx.db.isTransaction) await recall(ctx, input, outcome.budget);
+  throw outcome.error;
 }
 
-async function lease(tx: TxCtx, input: LeaseInput): Promise<Slice> {
-  const { userId, wantNanos, currency, now } = input;
+/** Why there is no slice; nothing was changed. */
+interface Short {
+  readonly error: StatusError;
+  /** The budget that leaves too little; undefined where the balance does. */
+  readonly budget?: BudgetUse;
+}
+
+async function lease(tx: TxCtx, input: LeaseInput): Promise<Slice | Short> {
+  const { userId, wantNanos, currency, now, purpose } = input;
   const { availableNanos } = await readLockedBalance(tx, userId, currency);
-  if (availableNanos < wantNanos) throw balanceTooLow({ neededNanos: wantNanos, availableNanos, currency });
+  const budgets = purpose ? await readBudgets(tx, { ...purpose, userId, currency, at: now }) : [];
+  const tightest = tightestOf(budgets);
+  const spendableNanos = tightest ? lesserNanos(leftOf(tightest), availableNanos) : availableNanos;
+  if (tightest && spendableNanos < wantNanos && leftOf(tightest) < availableNanos) {
+    return { error: budgetExceeded(tightest, wantNanos, now), budget: tightest };
+  }
+  if (spendableNanos < wantNanos) {
+    return { error: balanceTooLow({ neededNanos: wantNanos, availableNanos, currency }) };
+  }
   const slice: Slice = {
     sliceId: tx.random.uuid(),
-    amountNanos: sliceNanos(wantNanos, availableNanos),
+    amountNanos: sliceNanos(wantNanos, spendableNanos),
     spendUntil: new Date(now.getTime() + SLICE_SPEND_MS),
     settleBy: new Date(now.getTime() + SLICE_SPEND_MS + SLICE_SETTLE_AFTER_MS),
     spendMs: SLICE_SPEND_MS,
@@ -72,8 +103,14 @@ async function lease(tx: TxCtx, input: LeaseInput): Promise<Slice> {
     at: now,
     expiresAt: slice.settleBy,
   });
+  if (budgets.length > 0) await reserveInBudgets(tx, slice.sliceId, budgets);
   await insertSlice(tx, { ...slice, gatewayId: input.gatewayId, userId, leasedAt: now });
   return slice;
+}
+
+async function recall(ctx: DbCtx, input: LeaseInput, budget: BudgetUse | undefined): Promise<void> {
+  if (budget) await recallBudget(ctx, budget);
+  else await recallSlices(ctx, input);
 }
 
 /** The gateway's closing report: all usage under the slice was shipped. What is left is given back. Repeated: nothing. */

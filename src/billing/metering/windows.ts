@@ -1,6 +1,7 @@
 /** Holding, opening and closing windows of GPU time: where the clock's rules meet the ledger. */
 import { nanosForDuration } from "../../base/money.ts";
 import type { TxCtx } from "../../db/db.ts";
+import { holdUnderBudgets } from "../budgets/index.ts";
 import { captureHolds, endHold, placeHold, postTransfer } from "../ledger/index.ts";
 import { type GpuPrice, replicaNanosPerHour } from "../pricing/index.ts";
 import { addCharges } from "../spending/index.ts";
@@ -9,7 +10,10 @@ import { closeWindow, type GpuWindow, insertWindow, openWindow } from "./slot-st
 
 type Windows = ReadonlyMap<string, GpuWindow>;
 
-/** Reserves a whole window at `price`, after the open one or as the first. Throws BALANCE_TOO_LOW. */
+/**
+ * Reserves a whole window at `price`, after the open one or as the first; it counts in the budgets' periods in which it begins.
+ * Throws BALANCE_TOO_LOW, BUDGET_EXCEEDED.
+ */
 export async function holdWindow(tx: TxCtx, slot: Slot, price: GpuPrice, now: Date): Promise<Slot> {
   const window: GpuWindow = {
     windowId: tx.random.uuid(),
@@ -18,15 +22,19 @@ export async function holdWindow(tx: TxCtx, slot: Slot, price: GpuPrice, now: Da
     nanosPerHour: replicaNanosPerHour(price, slot.gpuCount),
     gpuCount: slot.gpuCount,
   };
+  const { userId, modelId, currency } = slot;
+  const nanos = wholeWindow(window, slot.windowMs);
   await placeHold(tx, {
     holdId: window.holdId,
     key: `gpu:${window.windowId}`,
     purpose: "gpu.window",
-    ownerId: slot.userId,
-    money: { currency: slot.currency, nanos: wholeWindow(window, slot.windowMs) },
+    ownerId: userId,
+    money: { currency, nanos },
     at: now,
     expiresAt: null,
   });
+  const at = slot.windowEndsAt ?? now;
+  await holdUnderBudgets(tx, { userId, currency, modelId, at }, { holdId: window.holdId, nanos });
   const numbered = { ...slot, windowNo: slot.windowNo + 1 };
   await insertWindow(tx, numbered, window, now);
   if (slot.state === "open") return { ...numbered, nextWindowId: window.windowId };

@@ -177,13 +177,14 @@ function wholeDays(text: string): number {
 async function runReconcile(options: { days: number; output: string }): Promise<void> {
   const { openInstallation } = await import("./installation.ts");
   const command = await import("./reconcile-command.ts");
+  const { differs } = await import("../billing/index.ts");
   const config = loadConfig(process.env);
   const installation = await openInstallation(config, baseCtx(config), { beside: true });
   try {
     const done = await command.reconcileNow(installation, options.days);
     const json = options.output === "json";
     process.stdout.write(json ? command.reconciliationJson(done) : command.reconciliationText(done));
-    if (command.differs(done)) process.exitCode = FAILED;
+    if (differs(done)) process.exitCode = FAILED;
   } finally {
     await installation.close();
   }

@@ -80,6 +80,12 @@ export function periodicJobs(
             everyMs: MINUTE_MS,
             run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),
           },
+          {
+            name: "book-processor-lines",
+            everyMs: 5 * MINUTE_MS,
+            run: async (ctx) =>
+              void (await billing.bookProcessorLines(ctx, payments, { now: ctx.clock.now() })),
+          },
         ];
   const news = newsOf({ mail: sendsMail(config) }).billing;
   const handOnMail: PeriodicJob[] =

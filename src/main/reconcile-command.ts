@@ -1,7 +1,7 @@
 /** `slipway admin billing reconcile`: the ledger against the payment processor, told in one screen. */
 import { formatMoney } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
-import { type Reconciliation, reconcile } from "../billing/index.ts";
+import { type BalanceLine, type Reconciliation, reconcile } from "../billing/index.ts";
 import type { Installation } from "./installation.ts";
 import { paymentsOf } from "./payments-of.ts";
 
@@ -18,11 +18,6 @@ export async function reconcileNow(installation: Installation, days: number): Pr
   });
 }
 
-/** True when something differs and stays so. */
-export function differs({ findings, unexplainedNanos }: Reconciliation): boolean {
-  return unexplainedNanos !== 0n || findings.some(({ differenceNanos }) => differenceNanos !== 0n);
-}
-
 export function reconciliationText(done: Reconciliation): string {
   const { currency } = done;
   const money = (nanos: bigint) => formatMoney({ currency, nanos });
@@ -32,11 +27,24 @@ export function reconciliationText(done: Reconciliation): string {
     `ledger       ${money(done.ledgerNanos)}`,
     `difference   ${money(done.processorNanos - done.ledgerNanos)}`,
     `unexplained  ${money(done.unexplainedNanos)}`,
+    ...done.balances.flatMap(balanceLines),
     ...done.findings.map(
       (one) => `${one.kind} ${one.what} ${one.id} ${money(one.differenceNanos)}: ${one.explanation}`,
     ),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** What the processor has of one currency, what made it up, and what the ledger says of it. */
+function balanceLines(line: BalanceLine): readonly string[] {
+  const { currency, parts } = line;
+  const money = (nanos: bigint) => formatMoney({ currency, nanos });
+  const fees = parts.reduce((total, { feeNanos }) => total + feeNanos, 0n);
+  return [
+    `balance ${currency}  processor ${money(line.processorNanos)}, ledger ${money(line.ledgerNanos)}, on its way ${money(line.waitingNanos)}, unexplained ${money(line.unexplainedNanos)}`,
+    ...parts.map(({ lane, grossNanos }) => `  ${lane.padEnd(8)} ${money(grossNanos)}`),
+    ...(fees === 0n ? [] : [`  ${"their fee".padEnd(8)} ${money(-fees)}`]),
+  ];
 }
 
 export function reconciliationJson(done: Reconciliation): string {

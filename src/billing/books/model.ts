@@ -11,6 +11,7 @@ export const CHECKS = {
   budgets: "what budgets count as spent and reserved is what their holds say",
   windows: "every GPU window that is held or open has its hold, and what it captured is its transfer",
   refunds: "every refund on its way has its hold",
+  processor: "what each line of the processor's balance moved is what the ledger has of it",
   usage: "what receipts of tokens charged is what the ledger moved for them",
   months: "monthly sums are the sums of their receipts",
   spending: "daily sums are the sums of their receipts and windows",

@@ -172,6 +172,25 @@ export const RULES: readonly Rule[] = [
     where r.state = 'pending' and r.hold_id is not null and h.state is distinct from 'placed'`,
   ),
   rule(
+    "processor",
+    "lines of the processor's balance whose movements are missing, changed, or too many",
+    () => sql`
+    with posted as (
+      select split_part(t.key, ':', 2) as processor, split_part(t.key, ':', 3) as id, e.currency, -sum(e.amount) as nanos
+      from ledger_transfer t join ledger_entry e on e.transfer_id = t.id join ledger_account a on a.id = e.account_id
+      where t.key like 'processor:%' and a.kind = 'processor.clearing' group by 1, 2, 3
+    ), said as (
+      select processor, id, currency, sum(nanos) as nanos from (
+        select processor, id, currency, net as nanos from processor_transaction
+        union all
+        select processor, id, elsewhere_currency, -elsewhere from processor_transaction where elsewhere is not null
+      ) both_sides group by 1, 2, 3
+    )
+    select coalesce(s.processor, p.processor) || ' ' || coalesce(s.id, p.id) as name
+    from said s full join posted p on (p.processor, p.id, p.currency) = (s.processor, s.id, s.currency)
+    where coalesce(s.nanos, 0) <> coalesce(p.nanos, 0)`,
+  ),
+  rule(
     "usage",
     "charges of tokens whose receipts sum to something else",
     () => sql`

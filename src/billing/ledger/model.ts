@@ -18,6 +18,16 @@ export const MOVEMENTS = [
   "adjustment.debit",
   "writeoff.unfunded",
   "writeoff.late_usage",
+  "fee.processor",
+  "fee.returned",
+  "payout.processor",
+  "payout.returned",
+  "refund.processor",
+  "refund.unpaid",
+  "exchange.sold",
+  "exchange.bought",
+  "unassigned.in",
+  "unassigned.out",
 ] as const;
 
 export type MovementCode = (typeof MOVEMENTS)[number];
@@ -28,6 +38,10 @@ export type AccountKind =
   | "revenue.gpu"
   | "revenue.tokens"
   | "processor.clearing"
+  | "processor.fees"
+  | "processor.unassigned"
+  | "bank"
+  | "exchange"
   | "credit.granted"
   | "refunds"
   | "adjustments"

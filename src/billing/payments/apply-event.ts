@@ -6,6 +6,7 @@ import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import { followCard, readCard } from "./apply-card.ts";
 import { readDispute } from "./apply-dispute.ts";
 import { readPayment } from "./apply-payment.ts";
+import { readPayout } from "./apply-payout.ts";
 import { readRefund } from "./apply-refund.ts";
 import { insertEvent, isEventKnown } from "./event-store.ts";
 import type { PaymentProcessor } from "./processor.ts";
@@ -72,6 +73,8 @@ async function read(ctx: DbCtx, processor: PaymentProcessor, subject: EventSubje
       return readRefund(ctx, processor, subject.id);
     case "dispute":
       return readDispute(ctx, processor, subject.id);
+    case "payout":
+      return readPayout(ctx, processor, subject.id);
     default:
       return async () => true;
   }

@@ -35,6 +35,8 @@ export type {
 } from "./processor.ts";
 export type { ProcessorEvent, ProcessorNews } from "./processor-news.ts";
 export {
+  type BalanceLine,
+  differs,
   type LastReconciliation,
   lastReconciliation,
   RECONCILED_DAYS_MAX,
@@ -47,3 +49,4 @@ export { type CardOnFile, hasTestMoney } from "./store.ts";
 export { type StripeSettings, stripeMode, stripePayments } from "./stripe/index.ts";
 export { testPayments } from "./test-processor.ts";
 export { currencyMismatch, type TopUp, type TopUpInput, topUp } from "./top-up.ts";
+export { bookProcessorLines } from "./transactions/index.ts";

@@ -6,7 +6,7 @@ import type { Card, Payment, Refund } from "./processor.ts";
 /** What an event is about; its state is read from the processor, never taken from the event. */
 export interface EventSubject {
   /** `other`: nothing that we keep. */
-  readonly kind: "payment" | "refund" | "dispute" | "card" | "other";
+  readonly kind: "payment" | "refund" | "dispute" | "card" | "payout" | "other";
   /** The processor's id of it. */
   readonly id: string;
 }
@@ -48,6 +48,44 @@ export interface Dispute {
   readonly createdAt: Date;
 }
 
+/** A line of the processor's own account: something that moved its balance. It never changes. */
+export interface ProcessorTransaction {
+  readonly transactionId: string;
+  /** The processor's word for it. */
+  readonly type: string;
+  /** `bank`: between the processor and the operator's bank account, either way; `other`: nothing that these books know. */
+  readonly lane: "payment" | "refund" | "dispute" | "fee" | "bank" | "other";
+  /** What it is about; undefined for what has no payment behind it. */
+  readonly subject: TransactionSubject | undefined;
+  /** The processor's id of what it is about, whatever that is; "" for nothing. */
+  readonly subjectId: string;
+  /** Signed: what it adds to the balance before the fee, in the currency that the balance is kept in. */
+  readonly gross: Money;
+  /** In the same currency; above zero: taken. */
+  readonly feeNanos: bigint;
+  readonly at: Date;
+}
+
+export interface TransactionSubject {
+  /** Our key of the payment or refund; "" for what is not of our making. */
+  readonly key: string;
+  readonly paymentId: string;
+  /** The amount of the payment, refund or dispute in its own currency; above zero. */
+  readonly money: Money;
+}
+
+/** Money on its way to the operator's bank. */
+export interface Payout {
+  readonly payoutId: string;
+  readonly money: Money;
+  /** True: the bank sent it back, or it was cancelled. */
+  readonly returned: boolean;
+  /** The processor's code of why; "" where it gives none. */
+  readonly failure: string;
+  /** What it did to the balance so far. */
+  readonly transactions: readonly ProcessorTransaction[];
+}
+
 /** A span of time: from ≤ t < until. */
 export interface Span {
   readonly from: Date;
@@ -84,4 +122,9 @@ export interface ProcessorNews {
   listPayments(ctx: BaseCtx, span: Span): Promise<Listed<ListedPayment>>;
   listRefunds(ctx: BaseCtx, span: Span): Promise<Listed<ListedRefund>>;
   listDisputes(ctx: BaseCtx, span: Span): Promise<Listed<Dispute>>;
+  /** Lines of the balance of the span, oldest first. */
+  listTransactions(ctx: BaseCtx, span: Span): Promise<Listed<ProcessorTransaction>>;
+  /** What the processor has of ours now, by currency: what can be paid out and what can't yet. */
+  balances(ctx: BaseCtx): Promise<readonly Money[]>;
+  payout(ctx: BaseCtx, payoutId: string): Promise<Payout | undefined>;
 }

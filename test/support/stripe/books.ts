@@ -1,5 +1,6 @@
 /** What the stand-in remembers, and what moves money in it. */
 import { createHmac, randomBytes } from "node:crypto";
+import { type Line, lineFields, type Movement, type Settlement } from "./balance.ts";
 import { EXP_YEAR, FATES, type Fate } from "./cards.ts";
 import { invalid, missing, nestedOf, type Params, Refused, textOf } from "./http.ts";
 
@@ -15,6 +16,8 @@ export interface FakeEvent extends Thing {
 }
 
 const CHARGE_MIN = 50;
+/** Of a dispute whose amount is out of the balance. */
+const TAKEN = new Set(["needs_response", "under_review", "lost"]);
 
 export class Books {
   readonly customers = new Map<string, Thing>();
@@ -23,6 +26,12 @@ export class Books {
   readonly payments = new Map<string, Thing>();
   readonly refunds = new Map<string, Thing>();
   readonly disputes = new Map<string, Thing>();
+  readonly charges = new Map<string, Thing>();
+  readonly payouts = new Map<string, Thing>();
+  /** Lines of the balance. */
+  readonly lines = new Map<string, Line>();
+  /** Set: the balance is kept in this currency, whatever is paid. */
+  settlement: Settlement | undefined;
   /** Oldest first. */
   readonly events: FakeEvent[] = [];
   readonly #fates = new Map<string, Fate>();
@@ -152,6 +161,7 @@ export class Books {
       status: fate?.refunds ?? "succeeded",
     });
     this.#keep(this.refunds, refund);
+    this.#move({ kind: "refund", source: refund.id, amount: -amount, currency: String(payment.currency) });
     this.#tell("refund.created", refund);
     return refund;
   }
@@ -159,6 +169,10 @@ export class Books {
   refundEnds(id: string, status: "succeeded" | "failed"): Thing {
     const refund = one(this.refunds, "refund", id);
     refund.status = status;
+    if (status === "failed") {
+      const amount = Number(refund.amount);
+      this.#move({ kind: "refundFailure", source: id, amount, currency: String(refund.currency) });
+    }
     this.#tell(status === "failed" ? "refund.failed" : "refund.updated", refund);
     return refund;
   }
@@ -174,15 +188,59 @@ export class Books {
       status,
     });
     this.#keep(this.disputes, dispute);
+    if (TAKEN.has(status)) this.#moveDispute(dispute, "dispute");
     this.#tell("charge.dispute.created", dispute);
     return dispute;
   }
 
   disputeEnds(id: string, status: string): Thing {
     const dispute = one(this.disputes, "dispute", id);
+    const [before, after] = [TAKEN.has(String(dispute.status)), TAKEN.has(status)];
     dispute.status = status;
+    if (before !== after) this.#moveDispute(dispute, after ? "dispute" : "disputeReversal");
     this.#tell("charge.dispute.closed", dispute);
     return dispute;
+  }
+
+  /** Money to the operator's bank. */
+  payout(amount: number, currency = "usd"): Thing {
+    const payout = this.#thing("po", "payout", {
+      amount,
+      currency,
+      status: "in_transit",
+      failure_code: null,
+      failure_balance_transaction: null,
+    });
+    const line = this.#move({ kind: "payout", source: payout.id, amount: -amount, currency });
+    payout.balance_transaction = line.id;
+    this.#keep(this.payouts, payout);
+    this.#tell("payout.created", payout);
+    return payout;
+  }
+
+  /** A payout that was called paid may still fail. */
+  payoutEnds(id: string, status: "paid" | "failed" | "canceled"): Thing {
+    const payout = one(this.payouts, "payout", id);
+    payout.status = status;
+    if (status !== "paid") {
+      const kind = status === "failed" ? "payoutFailure" : "payoutCancel";
+      const [amount, currency] = [Number(payout.amount), String(payout.currency)];
+      payout.failure_balance_transaction = this.#move({ kind, source: id, amount, currency }).id;
+      payout.failure_code = status === "failed" ? "account_closed" : null;
+    }
+    this.#tell(`payout.${status}`, payout);
+    return payout;
+  }
+
+  /** What Stripe takes from the balance by itself: a fee that is billed apart, or a reserve. */
+  takes(kind: "stripeFee" | "reserve", amount: number, currency = "usd"): Line {
+    return this.#move({ kind, source: "", amount: -amount, currency });
+  }
+
+  /** The thing of this id, whatever it is. */
+  thing(id: string): Thing | undefined {
+    const maps = [this.charges, this.refunds, this.disputes, this.payouts, this.lines];
+    return maps.map((map) => map.get(id)).find((found) => found !== undefined);
   }
 
   refundedOf(paymentId: string): number {
@@ -215,13 +273,28 @@ export class Books {
     return new Refused(402, { ...refused.body, payment_intent: { ...payment } });
   }
 
+  #moveDispute(dispute: Thing, kind: "dispute" | "disputeReversal"): void {
+    const amount = Number(dispute.amount) * (kind === "dispute" ? -1 : 1);
+    this.#move({ kind, source: dispute.id, amount, currency: String(dispute.currency) });
+  }
+
+  #move(movement: Movement): Line {
+    const line = this.#thing("txn", "balance_transaction", lineFields(movement, this.settlement)) as Line;
+    this.lines.set(line.id, line);
+    return line;
+  }
+
   #succeed(payment: Thing): Thing {
+    const { amount, currency, metadata } = payment;
+    const fields = { amount, currency, metadata, payment_intent: payment.id };
+    const charge = this.#keep(this.charges, this.#thing("ch", "charge", fields));
+    this.#move({ kind: "charge", source: charge.id, amount: Number(amount), currency: String(currency) });
     Object.assign(payment, {
       status: "succeeded",
       amount_received: payment.amount,
       next_action: null,
       last_payment_error: null,
-      latest_charge: `ch_${token()}`,
+      latest_charge: charge.id,
     });
     this.#tell("payment_intent.succeeded", payment);
     return payment;

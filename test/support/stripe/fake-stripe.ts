@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Cleanup, undoAfter } from "../cleanup.ts";
+import { balanceOfLines, expands } from "./balance.ts";
 import { Books, type FakeEvent, one, signed, type Thing } from "./books.ts";
 import { missing, nestedOf, type Params, parseForm, Refused, textOf, textsOf } from "./http.ts";
 
@@ -174,6 +175,12 @@ function route(books: Books, what: string, params: Params): unknown {
       return one(books.refunds, "refund", id);
     case "GET disputes":
       return page(books.disputes, params, ["payment_intent"]);
+    case "GET balance":
+      return balanceOfLines(books.lines.values());
+    case "GET balance_transactions":
+      return linesPage(books, params);
+    case "GET payouts/:id":
+      return payout(books, one(books.payouts, "payout", id), params);
     case "GET disputes/:id":
       return one(books.disputes, "dispute", id);
     case "GET events":
@@ -183,8 +190,23 @@ function route(books: Books, what: string, params: Params): unknown {
   }
 }
 
+function linesPage(books: Books, params: Params): unknown {
+  const found = page(books.lines, params, ["type", "source", "currency"]);
+  if (!expands(params, "data.source")) return found;
+  const data = found.data.map((line) => ({ ...line, source: books.thing(String(line.source)) ?? null }));
+  return { ...found, data };
+}
+
+function payout(books: Books, thing: Thing, params: Params): unknown {
+  const names = ["balance_transaction", "failure_balance_transaction"].filter((name) =>
+    expands(params, name),
+  );
+  const expanded = names.map((name) => [name, books.thing(String(thing[name])) ?? null]);
+  return { ...thing, ...Object.fromEntries(expanded) };
+}
+
 /** Newest first, cut to a page: https://docs.stripe.com/api/pagination. */
-function page(things: Map<string, Thing>, params: Params, filters: readonly string[]): unknown {
+function page(things: Map<string, Thing>, params: Params, filters: readonly string[]) {
   const created = nestedOf(params, "created");
   const types = textsOf(params, "types");
   const fitting = [...things.values()]
@@ -221,6 +243,8 @@ function control(fake: FakeStripe, path: string, params: Params): unknown {
       return books.holder(id, textOf(params, "answer") === "refuses" ? "refuses" : "confirms");
     case "dispute":
       return books.dispute(id);
+    case "payout":
+      return books.payout(Number(textOf(params, "amount")));
     case "summary":
       return { succeeded: books.succeeded(), payments: books.payments.size, refunds: books.refunds.size };
     default:

@@ -21,11 +21,14 @@ export type FindingKind =
   | "NOT_AT_PROCESSOR"
   | "NOT_POSTED"
   | "POSTED_TOO_MUCH"
-  | "LIST_CUT";
+  | "LIST_CUT"
+  | "NOT_SETTLED"
+  | "OUTSIDE"
+  | "NOT_ASKED";
 
 export interface Finding {
   readonly kind: FindingKind;
-  readonly what: Item["kind"] | "list";
+  readonly what: Item["kind"] | "list" | "line" | "balance";
   readonly id: string;
   readonly processorNanos: bigint;
   readonly ledgerNanos: bigint;
@@ -35,19 +38,20 @@ export interface Finding {
   readonly explanation: string;
 }
 
-const EXPLANATIONS: Readonly<Record<FindingKind, string>> = {
-  REPAIRED: "The news of it never arrived. It was read from the processor and booked now.",
-  NOT_IN_BOOKS:
-    "The processor has it under a key of ours, but this database has no row of it: was an older backup restored? Grant the user credit, or refund it in the processor's dashboard.",
-  NOT_AT_PROCESSOR:
-    "It is in our books, but the processor knows no such thing: are these keys of another account? Look for it in the processor's dashboard.",
-  NOT_POSTED:
-    "The processor says that it happened and the ledger does not. Look in the log for why it could not be booked.",
-  POSTED_TOO_MUCH:
-    "The ledger says that it happened and the processor does not, or of another amount. Compare it with the processor's dashboard.",
-  LIST_CUT:
-    "The processor has more in one day than one list holds; what lies behind the cut was not compared.",
-};
+const EXPLANATIONS: Readonly<Record<Exclude<FindingKind, "NOT_SETTLED" | "OUTSIDE" | "NOT_ASKED">, string>> =
+  {
+    REPAIRED: "The news of it never arrived. It was read from the processor and booked now.",
+    NOT_IN_BOOKS:
+      "The processor has it under a key of ours, but this database has no row of it: was an older backup restored? Grant the user credit, or refund it in the processor's dashboard.",
+    NOT_AT_PROCESSOR:
+      "It is in our books, but the processor knows no such thing: are these keys of another account? Look for it in the processor's dashboard.",
+    NOT_POSTED:
+      "The processor says that it happened and the ledger does not. Look in the log for why it could not be booked.",
+    POSTED_TOO_MUCH:
+      "The ledger says that it happened and the processor does not, or of another amount. Compare it with the processor's dashboard.",
+    LIST_CUT:
+      "The processor has more in one day than one list holds; what lies behind the cut was not compared.",
+  };
 
 export function ledgerNanosOf({ movements }: Item, amounts: ReadonlyMap<string, bigint>): bigint {
   return movements.reduce((total, { key, sign }) => total + sign * (amounts.get(key) ?? 0n), 0n);
@@ -69,7 +73,7 @@ export function listCut(id: string): Finding {
   return { kind: "LIST_CUT", what: "list", id, ...none, explanation: EXPLANATIONS.LIST_CUT };
 }
 
-function finding(kind: FindingKind, item: Item, ledgerNanos: bigint): Finding {
+function finding(kind: keyof typeof EXPLANATIONS, item: Item, ledgerNanos: bigint): Finding {
   const { id, processorNanos } = item;
   const differenceNanos = processorNanos - ledgerNanos;
   return {
@@ -83,7 +87,7 @@ function finding(kind: FindingKind, item: Item, ledgerNanos: bigint): Finding {
   };
 }
 
-function kindOf(item: Item, ledgerNanos: bigint): FindingKind {
+function kindOf(item: Item, ledgerNanos: bigint): keyof typeof EXPLANATIONS {
   if (!item.known) return "NOT_IN_BOOKS";
   if (!item.there) return "NOT_AT_PROCESSOR";
   return ledgerNanos === 0n ? "NOT_POSTED" : "POSTED_TOO_MUCH";

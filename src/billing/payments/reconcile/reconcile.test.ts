@@ -83,7 +83,12 @@ test("a payment of ours that the books have no row of is explained, and what bel
   fake.books.dispute(foreign.id);
   fake.books.pay({ ...params, metadata: { slipway_payment: f.ctx.random.uuid() } });
   const done = await run(world);
-  assert.deepEqual(kinds(done), ["NOT_IN_BOOKS payment"]);
+  assert.deepEqual(kinds(done), ["NOT_IN_BOOKS payment", "OUTSIDE line", "OUTSIDE line", "OUTSIDE line"]);
+  assert.deepEqual(
+    done.balances.map(({ unexplainedNanos }) => unexplainedNanos),
+    [0n],
+    "what others moved is booked apart",
+  );
   assert.equal(done.findings[0]?.differenceNanos, units(7));
   assert.equal((await lastReconciliation(f.ctx, world.stripe.name))?.openFindings, 1);
 });

@@ -4,6 +4,7 @@ import { readSettings } from "../../settings.ts";
 import { refresh } from "../apply-event.ts";
 import type { PaymentProcessor } from "../processor.ts";
 import type { ProcessorNews, Span } from "../processor-news.ts";
+import { compareBalances } from "./balances.ts";
 import { differenceOf, type Finding, type Item, ledgerNanosOf, listCut, repaired } from "./compare.ts";
 import { itemsOf } from "./items.ts";
 import { insertReconciliation, type Reconciliation, selectTotals, selectTransferAmounts } from "./store.ts";
@@ -30,14 +31,16 @@ export async function reconcile(
   const findings: Finding[] = [];
   /** Clocks differ, so a day's edge may lie between our row and the processor's: each is compared once. */
   const seen = new Set<string>();
-  for (let day = from.getTime(); day < until.getTime(); day += DAY_MS) {
-    const span = { from: new Date(day), until: new Date(Math.min(day + DAY_MS, until.getTime())) };
+  const spans = daysOf(from, until);
+  for (const span of spans) {
     const found = await compareDay(ctx, processor, news, span, seen);
     sums.processorNanos += found.processorNanos;
     sums.ledgerNanos += found.ledgerNanos;
     sums.compared += found.compared;
     findings.push(...found.findings);
   }
+  const balances = await compareBalances(ctx, { processor, news, now: input.now, days: spans });
+  findings.push(...balances.findings);
   const totals = await selectTotals(ctx, currency);
   const unexplainedNanos = totals.ledgerNanos - totals.rowsNanos;
   const finishedAt = ctx.clock.now();
@@ -50,15 +53,33 @@ export async function reconcile(
     unexplainedNanos,
     ...sums,
     findings,
+    balances: balances.lines,
   };
   await insertReconciliation(ctx, done);
-  if (unexplainedNanos !== 0n || findings.some(({ differenceNanos }) => differenceNanos !== 0n)) {
+  if (differs(done)) {
     ctx.log.error(
       { findings: findings.length },
       "the ledger and the processor differ: slipway admin billing reconcile",
     );
   }
   return done;
+}
+
+/** True when something differs and stays so. */
+export function differs({ findings, unexplainedNanos, balances }: Reconciliation): boolean {
+  return (
+    unexplainedNanos !== 0n ||
+    findings.some(({ differenceNanos }) => differenceNanos !== 0n) ||
+    balances.some((line) => line.unexplainedNanos !== 0n)
+  );
+}
+
+function daysOf(from: Date, until: Date): readonly Span[] {
+  const days: Span[] = [];
+  for (let day = from.getTime(); day < until.getTime(); day += DAY_MS) {
+    days.push({ from: new Date(day), until: new Date(Math.min(day + DAY_MS, until.getTime())) });
+  }
+  return days;
 }
 
 type Found = Pick<Reconciliation, "processorNanos" | "ledgerNanos" | "compared" | "findings">;
@@ -77,7 +98,9 @@ async function compareDay(
   const first = await unseen();
   const differing = await differences(ctx, first.items);
   for (const { what: kind, id } of differing.findings) {
-    if (kind !== "list") await refresh(ctx, processor, { kind, id });
+    if (kind === "payment" || kind === "refund" || kind === "dispute") {
+      await refresh(ctx, processor, { kind, id });
+    }
   }
   // Again from the beginning: rows may have come, and moves been made.
   const { items, whole } = differing.findings.length === 0 ? first : await unseen();

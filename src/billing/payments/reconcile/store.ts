@@ -1,6 +1,7 @@
 /** Every statement of reconciliation: our rows of what the processor lists, what the ledger says of them, and what was found. */
 import { sql } from "kysely";
 import type { DbCtx } from "../../../db/db.ts";
+import type { BalanceLine } from "./balances.ts";
 import type { Finding } from "./compare.ts";
 
 export interface PaymentRow {
@@ -92,7 +93,7 @@ export async function selectTotals(
   const { rows } = await sql<{ ledger: bigint; rows: bigint }>`
     select
       (select coalesce(-sum(e.amount), 0)::bigint from ledger_account a join ledger_entry e on e.account_id = a.id
-        where a.kind in ('processor.clearing', 'refunds') and a.currency = ${currency}) as ledger,
+        where a.kind in ('processor.clearing', 'refunds', 'processor.fees', 'bank', 'exchange', 'processor.unassigned') and a.currency = ${currency}) as ledger,
       ((select coalesce(sum(amount), 0) from payment_intent where state = 'succeeded' and currency = ${currency})
         - (select coalesce(sum(amount), 0) from payment_refund where posted and currency = ${currency})
         - (select coalesce(sum(amount), 0) from payment_dispute where taken and currency = ${currency}))::bigint as rows`.execute(
@@ -116,24 +117,24 @@ export interface Reconciliation {
   /** Payments, refunds and disputes that were compared. */
   readonly compared: number;
   readonly findings: readonly Finding[];
+  /** The processor's balances; empty where they could not be read. */
+  readonly balances: readonly BalanceLine[];
 }
 
 export async function insertReconciliation(ctx: DbCtx, done: Reconciliation): Promise<void> {
-  const findings = JSON.stringify(done.findings, (_, value) =>
-    typeof value === "bigint" ? value.toString() : value,
-  );
+  const json = (value: unknown) =>
+    JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? inner.toString() : inner));
   await sql`
     insert into payment_reconciliation (id, processor, currency, from_at, until_at, finished_at, processor_nanos, ledger_nanos,
-      unexplained_nanos, compared, findings)
+      unexplained_nanos, compared, findings, balances)
     values (${ctx.random.uuid()}, ${done.processor}, ${done.currency}, ${done.from}, ${done.until}, ${done.finishedAt},
-      ${done.processorNanos}, ${done.ledgerNanos}, ${done.unexplainedNanos}, ${done.compared}, ${findings}::jsonb)`.execute(
-    ctx.db,
-  );
+      ${done.processorNanos}, ${done.ledgerNanos}, ${done.unexplainedNanos}, ${done.compared}, ${json(done.findings)}::jsonb,
+      ${json(done.balances)}::jsonb)`.execute(ctx.db);
 }
 
 export interface LastReconciliation {
   readonly finishedAt: Date;
-  /** Findings whose difference is still there. */
+  /** Findings whose difference is still there, and currencies whose balance differs unexplained. */
   readonly openFindings: number;
   readonly differenceNanos: bigint;
   readonly unexplainedNanos: bigint;
@@ -147,7 +148,8 @@ export async function lastReconciliation(
   const { rows } = await sql<LastReconciliation>`
     select finished_at as "finishedAt", unexplained_nanos as "unexplainedNanos",
       processor_nanos - ledger_nanos as "differenceNanos",
-      (select count(*)::int from jsonb_array_elements(findings) f where f ->> 'differenceNanos' <> '0') as "openFindings"
+      (select count(*)::int from jsonb_array_elements(findings) f where f ->> 'differenceNanos' <> '0')
+        + (select count(*)::int from jsonb_array_elements(balances) b where b ->> 'unexplainedNanos' <> '0') as "openFindings"
     from payment_reconciliation where processor = ${processor} order by finished_at desc limit 1`.execute(
     ctx.db,
   );

@@ -2,9 +2,11 @@
 import type { Stripe } from "stripe";
 import type { BaseCtx } from "../../../base/ctx.ts";
 import { StatusError } from "../../../base/status.ts";
-import type { EventSubject, Listed, ProcessorEvent, ProcessorNews, Span } from "../processor-news.ts";
-import { cardOf, dateOf, disputeOf, idOf, paymentOf, refundOf, secondsOf } from "./convert.ts";
+import type { EventSubject, ProcessorEvent, ProcessorNews } from "../processor-news.ts";
+import { stripeBalance } from "./balance.ts";
+import { cardOf, dateOf, disputeOf, idOf, paymentOf, refundOf } from "./convert.ts";
 import { asked, found } from "./faults.ts";
+import { createdIn, listed, PAGE } from "./lists.ts";
 
 /** The endpoint at Stripe should be set to send these; others are taken and change nothing. */
 export const EVENT_TYPES = [
@@ -25,14 +27,14 @@ export const EVENT_TYPES = [
   "payment_method.detached",
   "payment_method.updated",
   "payment_method.automatically_updated",
+  "payout.created",
+  "payout.paid",
+  "payout.failed",
+  "payout.canceled",
 ] as const;
 
 /** How old a signature may be: Stripe's own default. A delivery that is repeated is signed anew. */
 const TOLERANCE_S = 300;
-const PAGE = 100;
-/** Rows of one list: a hundred pages. Spans are chosen so that one holds fewer. */
-const ROWS_MAX = 10_000;
-
 export function stripeNews(stripe: Stripe, webhookSecret: string | undefined): ProcessorNews {
   return {
     ...(webhookSecret !== undefined && {
@@ -69,6 +71,7 @@ export function stripeNews(stripe: Stripe, webhookSecret: string | undefined): P
       listed(stripe.refunds.list({ created: createdIn(span), limit: PAGE }), refundOf),
     listDisputes: (_ctx, span) =>
       listed(stripe.disputes.list({ created: createdIn(span), limit: PAGE }), disputeOf),
+    ...stripeBalance(stripe),
   };
 }
 
@@ -106,25 +109,11 @@ const KINDS: Readonly<Record<string, EventSubject["kind"]>> = {
   refund: "refund",
   dispute: "dispute",
   payment_method: "card",
+  payout: "payout",
 };
 
 function subjectOf(object: object): EventSubject {
   const { object: name, id } = object as { readonly object?: unknown; readonly id?: unknown };
   const kind = typeof name === "string" && Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
   return { kind: kind ?? "other", id: typeof id === "string" ? id : "" };
-}
-
-function createdIn({ from, until }: Span) {
-  return { gte: secondsOf(from), lt: secondsOf(until) };
-}
-
-async function listed<T, U>(list: AsyncIterable<T>, convert: (one: T) => U): Promise<Listed<U>> {
-  return asked(async () => {
-    const rows: U[] = [];
-    for await (const one of list) {
-      if (rows.length === ROWS_MAX) return { rows, whole: false };
-      rows.push(convert(one));
-    }
-    return { rows, whole: true };
-  });
 }

@@ -1,4 +1,4 @@
-// Generates gen/ from proto/ with tools that are all on this machine.
+// Generates gen/ from proto/ (our contract) and proto-clouds/ (what drivers say to clouds) with tools that are all on this machine.
 //   node scripts/generate.mjs              writes gen/
 //   node scripts/generate.mjs --check      fails when gen/ is not what proto/ gives
 //   node scripts/generate.mjs --deps       only writes deps/, which `buf lint` and `buf breaking` need
@@ -66,6 +66,7 @@ function node() {
 function generate(folder) {
   const env = { ...process.env, PATH: `${dirname(node())}:${process.env.PATH}` };
   run(buf, ["generate", "--output", folder], { env });
+  run(buf, ["generate", "--template", "buf.gen.clouds.yaml", "--output", folder], { env });
 }
 
 function filesBelow(folder) {

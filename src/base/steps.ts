@@ -27,6 +27,9 @@ export const STEPS = [
   "kubernetes.recorded",
   "kubernetes.created",
   "kubernetes.removing",
+  // Nebius driver
+  "nebius.created",
+  "nebius.removing",
   // gateway
   "gateway.usage-written",
   "gateway.usage-shipped",

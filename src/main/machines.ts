@@ -8,6 +8,7 @@ import { failureOf, vllm } from "../engines/vllm/index.ts";
 import type { Driver } from "../providers/driver.ts";
 import { type KubernetesDriver, kubernetesDriver } from "../providers/kubernetes/index.ts";
 import { type LocalDriver, localDriver } from "../providers/local/index.ts";
+import { nebiusDriver } from "../providers/nebius/index.ts";
 import { createWeights, type Weights } from "../weights/index.ts";
 import type { Config } from "./config.ts";
 import { programPath } from "./paths.ts";
@@ -65,21 +66,24 @@ export function machinesOf(
 
 const PROVIDERS = { onprem: "ONPREM", nebius: "NEBIUS", yotta: "YOTTA" } as const;
 
+/** A driver of the providers' file: it can say what is wrong with its place, and holds connections. */
+export type RegionDriver = Driver & Pick<KubernetesDriver, "check" | "close">;
+
 /** The driver of a region that is a Kubernetes cluster. Nothing is asked of the cluster yet. */
 export function clusterOf(
   config: Pick<Config, "SLIPWAY_DRAIN_MAX_SECONDS" | "HF_ENDPOINT">,
-  { provider, region, kubernetes }: RegionConfig,
+  { provider, region, kubernetes, nebius }: RegionConfig,
   steps?: Steps,
-): KubernetesDriver {
-  return kubernetesDriver({
-    provider: PROVIDERS[provider],
+): RegionDriver {
+  const common = {
     region,
-    config: kubernetes,
     engines: { vllm: { engine: vllm, failureOf } },
     drainMaxSeconds: config.SLIPWAY_DRAIN_MAX_SECONDS,
     hubEndpoint: config.HF_ENDPOINT,
     ...(steps ? { steps } : {}),
-  });
+  };
+  if (nebius) return nebiusDriver({ ...common, config: nebius, kubernetes });
+  return kubernetesDriver({ ...common, provider: PROVIDERS[provider], config: kubernetes });
 }
 
 function wordsOf(command: string): readonly string[] {

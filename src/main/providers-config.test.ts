@@ -55,3 +55,27 @@ test("a file that is missing, or that others may write, is refused", async (t) =
   await chmod(file, 0o600);
   assert.equal((await readProviders(file, "local")).regions.length, 1);
 });
+
+test("a Nebius region makes its nodes, or is a cluster as it is; a Yotta region is always that", () => {
+  const { gpus: _, ...kubernetes } = KUBERNETES;
+  const nebius = { credentials: "/etc/slipway/nebius.json", clusterId: "mk8scluster-1" };
+  const cloud = { provider: "nebius", region: "eu-north1", kubernetes, nebius };
+  const [made, asItIs, yotta] = parse(
+    cloud,
+    { ...REGION, provider: "nebius", region: "eu-west1" },
+    { ...REGION, provider: "yotta", region: "noida" },
+  ).regions;
+  assert.equal(made?.nebius?.nodesMinutesMax, 15);
+  assert.equal(asItIs?.nebius, undefined);
+  assert.equal(yotta?.kubernetes.gpus.H100?.resource, "nvidia.com/gpu");
+  assert.throws(() => parse({ ...cloud, kubernetes: KUBERNETES }), /kubernetes: gpus: .*nebius\.gpus/);
+  assert.throws(
+    () => parse({ ...cloud, provider: "yotta" }),
+    /nebius: is for the provider nebius, not for yotta/,
+  );
+  assert.throws(() => parse({ ...cloud, region: "mars-1" }), /no GPU type of the region mars-1 is known/);
+  assert.equal(
+    parse({ ...cloud, region: "mars-1", nebius: { ...nebius, gpus: { H100: {} } } }).regions.length,
+    1,
+  );
+});

@@ -3,16 +3,30 @@ import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { StatusError } from "../base/status.ts";
 import { kubernetesSchema } from "../providers/kubernetes/config.ts";
+import { nebiusSchema } from "../providers/nebius/config.ts";
+import { kindsOf } from "../providers/nebius/presets.ts";
 import type { Config } from "./config.ts";
 
-const region = z.strictObject({
-  provider: z.enum(["onprem", "nebius", "yotta"]),
-  region: z
-    .string()
-    .max(63)
-    .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, "must be a name of a-z, 0-9 and -"),
-  kubernetes: kubernetesSchema,
-});
+const region = z
+  .strictObject({
+    provider: z.enum(["onprem", "nebius", "yotta"]),
+    region: z
+      .string()
+      .max(63)
+      .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, "must be a name of a-z, 0-9 and -"),
+    kubernetes: kubernetesSchema,
+    /** Present: nodes with GPUs are made for each replica. Absent: the cluster is used as it is. */
+    nebius: nebiusSchema.optional(),
+  })
+  .superRefine(({ provider, region: name, kubernetes, nebius }, ctx) => {
+    if (!nebius) return;
+    const say = (path: string, message: string) => ctx.addIssue({ code: "custom", path: [path], message });
+    if (provider !== "nebius") say("nebius", `is for the provider nebius, not for ${provider}`);
+    if (Object.keys(kubernetes.gpus).length > 0)
+      say("kubernetes", "gpus: nodes are made for each replica, so name their types in nebius.gpus instead");
+    if (kindsOf(name, nebius).length === 0)
+      say("nebius", `gpus: no GPU type of the region ${name} is known. Name at least one`);
+  });
 
 const schema = z.strictObject({
   regions: z.array(region).max(100).default([]),

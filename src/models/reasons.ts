@@ -63,6 +63,7 @@ export function conditionReasonOf(reason: Reason): ConditionReason {
     // A provider's limit of calls and an account's of machines: there is no room for us now.
     RATE_LIMITED: "PLACE_UNAVAILABLE",
     GPU_TYPE_UNAVAILABLE: "CAPACITY_SHORT",
+    GPU_COUNT_INVALID: "CAPACITY_SHORT",
     UNAVAILABLE: "PROVIDER_UNREACHABLE",
     SPEC_KEY_UNKNOWN: "ENGINE_FAILED",
     SPEC_VALUE_INVALID: "ENGINE_FAILED",

@@ -26,7 +26,8 @@ export async function checkRegion(ctx: BaseCtx, state: DriverState): Promise<rea
   };
   if (!(await look("cluster", () => reached(ctx, state)))) return findings;
   await look("rights", () => rights(ctx, state));
-  await look("nodes", () => nodes(ctx, state));
+  // Made for each replica, they are not there yet.
+  if (!state.options.ownNodes) await look("nodes", () => nodes(ctx, state));
   await look("weights", () => storage(ctx, state));
   return findings;
 }

@@ -96,7 +96,7 @@ users: [{ name: u, user: { ${user} } }]
   const found = await credentialsOf(await write("tokenFile: token"));
   assert.equal(found.server, "https://k.example.com:6443");
   assert.equal(found.ca, "authority");
-  assert.equal(await found.token(), "from-file");
+  assert.equal(await found.token(liveCtx), "from-file");
   await assert.rejects(credentialsOf(await write("exec: { command: aws }")), /another program.*not run/);
   await assert.rejects(
     credentialsOf(await write("token: x", ", insecure-skip-tls-verify: true")),

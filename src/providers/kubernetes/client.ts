@@ -36,19 +36,19 @@ const RETRY_AFTER_MAX_MS = 10_000;
 const CONNECTIONS_MAX = 16;
 
 /** `region` names the place in errors. Credentials are read at the first call, so that a broken place hurts nobody else. */
-export function kubeClient(region: string, credentials: () => Promise<Credentials>): KubeClient {
+export function kubeClient(region: string, credentials: (ctx: BaseCtx) => Promise<Credentials>): KubeClient {
   let opened: Promise<{ credentials: Credentials; agent: Agent }> | undefined;
-  const open = () => {
-    opened ??= credentials().then((found) => ({ credentials: found, agent: agentOf(found) }));
+  const open = (ctx: BaseCtx) => {
+    opened ??= credentials(ctx).then((found) => ({ credentials: found, agent: agentOf(found) }));
     opened.catch(() => {
       opened = undefined;
     });
     return opened;
   };
   return {
-    ask: (ctx, path, how = {}) => retrying(ctx, async () => read(ctx, region, await open(), path, how)),
+    ask: (ctx, path, how = {}) => retrying(ctx, async () => read(ctx, region, await open(ctx), path, how)),
     async stream(ctx, path, query) {
-      const { body } = await send(ctx, region, await open(), path, { query }, 0);
+      const { body } = await send(ctx, region, await open(ctx), path, { query }, 0);
       return body;
     },
     async close() {
@@ -91,7 +91,7 @@ async function send(
   how: Ask,
   timeoutMs: number,
 ): Promise<Dispatcher.ResponseData> {
-  const token = await credentials.token();
+  const token = await credentials.token(ctx);
   const headers = {
     accept: how.accept ?? "application/json",
     ...(token === "" ? {} : { authorization: `Bearer ${token}` }),

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
+import type { BaseCtx } from "../../base/ctx.ts";
 import { StatusError } from "../../base/status.ts";
 import type { KubernetesConfig } from "./config.ts";
 
@@ -13,7 +14,7 @@ export interface Credentials {
   /** A client certificate, PEM. */
   readonly client: { readonly cert: string; readonly key: string } | undefined;
   /** Read anew when it is asked for: mounted tokens are renewed in place. "" = none. */
-  token(): Promise<string>;
+  token(ctx: BaseCtx): Promise<string>;
 }
 
 const ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount";

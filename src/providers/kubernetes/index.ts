@@ -1,6 +1,6 @@
 /** Engines as pods of a Kubernetes cluster. One driver is one region: one cluster, one namespace. */
 import type { BaseCtx } from "../../base/ctx.ts";
-import type { Driver } from "../driver.ts";
+import type { Driver, ReplicaName } from "../driver.ts";
 import { kubeApi } from "./api.ts";
 import { apply } from "./apply.ts";
 import { checkRegion, type RegionFinding } from "./check.ts";
@@ -12,21 +12,26 @@ import { observe } from "./observe.ts";
 import { offers } from "./offers.ts";
 import type { KubernetesDriverOptions } from "./options.ts";
 import { remove } from "./remove.ts";
+import { type Standing, standing } from "./standing.ts";
 import { stateOf } from "./state.ts";
 
 export type { RegionFinding } from "./check.ts";
+export type { Credentials } from "./credentials.ts";
 export type { ContainerEngine, KubernetesDriverOptions } from "./options.ts";
 export { rbac } from "./rbac.ts";
+export type { Standing } from "./standing.ts";
 
 export interface KubernetesDriver extends Driver {
   /** What an operator must know of the region: whether it answers, allows what is needed, and has what it was said to have. */
   check(ctx: BaseCtx): Promise<readonly RegionFinding[]>;
+  /** Whether the cluster has a replica, for who makes its nodes. */
+  standing(ctx: BaseCtx, name: ReplicaName): Promise<Standing>;
   close(): Promise<void>;
 }
 
 export function kubernetesDriver(options: KubernetesDriverOptions): KubernetesDriver {
   const { provider, region, config } = options;
-  const client = kubeClient(region, () => credentialsOf(config));
+  const client = kubeClient(region, options.credentials ?? (() => credentialsOf(config)));
   const state = stateOf(options, kubeApi(client, region, config.namespace));
   return {
     provider,
@@ -41,6 +46,7 @@ export function kubernetesDriver(options: KubernetesDriverOptions): KubernetesDr
     list: (ctx, installationId) => list(ctx, state, installationId),
     logs: (ctx, name, how) => logs(ctx, state, name, how),
     check: (ctx) => checkRegion(ctx, state),
+    standing: (ctx, name) => standing(ctx, state, name),
     close: () => client.close(),
   };
 }

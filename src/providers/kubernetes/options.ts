@@ -1,7 +1,9 @@
+import type { BaseCtx } from "../../base/ctx.ts";
 import type { Steps } from "../../base/steps.ts";
 import type { Engine, LogEvent } from "../../engines/engine.ts";
-import type { Driver } from "../driver.ts";
+import type { Driver, ReplicaSpec } from "../driver.ts";
 import type { KubernetesConfig } from "./config.ts";
+import type { Credentials } from "./credentials.ts";
 
 export interface KubernetesDriverOptions {
   readonly provider: Driver["provider"];
@@ -13,6 +15,15 @@ export interface KubernetesDriverOptions {
   readonly drainMaxSeconds: number;
   readonly hubEndpoint: string;
   readonly steps?: Steps;
+  /** Who we are to the cluster; absent: what the configuration says. */
+  readonly credentials?: (ctx: BaseCtx) => Promise<Credentials>;
+  /** Where nodes are made for each replica: the label of its own, and what keeps others away from them. */
+  readonly ownNodes?: (spec: ReplicaSpec) => OwnNodes | undefined;
+}
+
+export interface OwnNodes {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taint: { readonly key: string; readonly value: string };
 }
 
 export interface ContainerEngine {

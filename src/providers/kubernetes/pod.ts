@@ -56,7 +56,7 @@ function podSpec(input: PodInput, { config, drainMaxSeconds }: KubernetesDriverO
     ...(runtimeClass === undefined || !gpuOf(input) ? {} : { runtimeClassName: runtimeClass }),
     ...(priorityClass === undefined ? {} : { priorityClassName: priorityClass }),
     ...(pullSecrets.length === 0 ? {} : { imagePullSecrets: pullSecrets.map((name) => ({ name })) }),
-    ...(tolerations.length === 0 ? {} : { tolerations }),
+    ...tolerated([...tolerations, ...ownTolerations(input)]),
     affinity: { nodeAffinity: nodesFor(input) },
     ...(weights.fetch ? { initContainers: [fetchContainer(input)] } : {}),
     containers: [engineOf(input)],
@@ -70,12 +70,22 @@ function podSpec(input: PodInput, { config, drainMaxSeconds }: KubernetesDriverO
   };
 }
 
+function tolerated(tolerations: readonly object[]): object {
+  return tolerations.length === 0 ? {} : { tolerations };
+}
+
+function ownTolerations({ options, spec }: PodInput): readonly object[] {
+  const own = options.ownNodes?.(spec);
+  return own ? [{ ...own.taint, operator: "Equal", effect: "NoSchedule" }] : [];
+}
+
 /** Required, never preferred: a replica that can't be where it was asked for waits and says so. */
 function nodesFor(input: PodInput): object | undefined {
   const { options, spec } = input;
   const { config } = options;
   const gpu = gpuOf(input);
-  const wanted = { ...(gpu?.nodeLabels ?? config.cpu?.nodeLabels ?? {}) };
+  const own = options.ownNodes?.(spec)?.labels;
+  const wanted = { ...(own ?? gpu?.nodeLabels ?? config.cpu?.nodeLabels ?? {}) };
   if (spec.nodeId !== "") wanted[config.nodeLabel] = spec.nodeId;
   const matchExpressions = Object.entries(wanted).map(([key, value]) => ({
     key,

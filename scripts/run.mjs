@@ -100,6 +100,7 @@ const verbs = {
       // First, since it also writes what buf needs beside the contract.
       ["generated code is current", node, ["scripts/generate.mjs", "--check"]],
       ["contract lint", tool("buf"), ["lint", "proto"]],
+      ["lint of clouds' contracts", tool("buf"), ["lint", "proto-clouds"]],
       ["contract compatibility", tool("buf"), ["breaking", "proto", "--against", "proto/baseline.binpb"]],
     ]);
   },

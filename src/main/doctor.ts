@@ -58,13 +58,27 @@ export async function examine(
   return findings;
 }
 
+/** Only the places of one provider: whether they are reached and have what they were said to have. Reads only. */
+export async function examineProvider(
+  config: Config,
+  clock: Clock,
+  provider: string,
+): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  await regions(config, clock, findings, provider);
+  if (findings.length > 0) return findings;
+  const message = `SLIPWAY_PROVIDERS_FILE has no place of the provider ${provider}`;
+  return [{ check: "providers", verdict: "problem", message }];
+}
+
 /** Longer than any answer of a cluster that will do. */
 const REGION_MS = 60_000;
 
-async function regions(config: Config, clock: Clock, findings: Finding[]): Promise<void> {
+async function regions(config: Config, clock: Clock, findings: Finding[], provider?: string): Promise<void> {
   try {
     const providers = await providersOf(config);
-    for (const region of providers.regions) {
+    const asked = providers.regions.filter((one) => provider === undefined || one.provider === provider);
+    for (const region of asked) {
       const driver = clusterOf(config, region);
       const signal = AbortSignal.timeout(REGION_MS);
       findings.push(...(await driver.check({ clock, random: systemRandom, log: silentLog, signal })));

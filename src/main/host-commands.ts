@@ -37,8 +37,11 @@ export function addHostCommands(program: Command): void {
   program
     .command("doctor")
     .description("look at what this installation needs, and say what is wrong")
+    .option("--provider <name>", "only the places of this provider: onprem, nebius, yotta")
     .option("--output <format>", "text or json", "text")
-    .action((options: { output: string }) => guarded(() => runDoctor(options.output === "json")));
+    .action((options: { output: string; provider?: string }) =>
+      guarded(() => runDoctor(options.output === "json", options.provider)),
+    );
   program
     .command("migrate")
     .description("bring the database's schema up to date, and end")
@@ -146,12 +149,15 @@ async function runMigrate(): Promise<void> {
   await installation.close();
 }
 
-async function runDoctor(json: boolean): Promise<void> {
-  const { examine } = await import("./doctor.ts");
+async function runDoctor(json: boolean, provider: string | undefined): Promise<void> {
+  const { examine, examineProvider } = await import("./doctor.ts");
   const { openInstallation } = await import("./installation.ts");
   const config = loadConfig(process.env);
   const base = { ...baseCtx({ ...config, SLIPWAY_LOG_LEVEL: "silent" }) };
-  const findings = await examine(config, base.clock, () => openInstallation(config, base, { beside: true }));
+  const findings =
+    provider === undefined
+      ? await examine(config, base.clock, () => openInstallation(config, base, { beside: true }))
+      : await examineProvider(config, base.clock, provider);
   process.stdout.write(json ? `${JSON.stringify(findings, null, 2)}\n` : findings.map(lineOf).join(""));
   if (findings.some((finding) => finding.verdict === "problem")) process.exitCode = FAILED;
 }

@@ -135,6 +135,7 @@ export function cardToWire(card: CardOnFile): WireCard {
 const TYPES: readonly (readonly [MovementCode, TransactionType, string])[] = [
   ["topup.card", TransactionType.TOP_UP, "Top-up by card"],
   ["credit.grant", TransactionType.CREDIT, "Credit"],
+  ["credit.expire", TransactionType.CREDIT, "Credit that expired"],
   ["charge.gpu", TransactionType.GPU_USAGE, "GPU time"],
   ["charge.tokens", TransactionType.TOKEN_USAGE, "Tokens"],
   ["refund.card", TransactionType.REFUND, "Refund to the card"],

@@ -105,22 +105,36 @@ const ANY = sql`true`;
 
 function transfers(input: LinesInput, only: RawBuilder<unknown> = ANY) {
   return sql`
-    select t.id::text as id, e.at, t.code, e.amount as nanos, t.currency, 'succeeded' as state,
+    select t.id::text as id, e.at, t.code, e.nanos, t.currency, 'succeeded' as state,
       coalesce(c.reason, x.reason, '') as note, w.model_id as "modelId", p.card_id as "cardId", p.processor_id as "processorId",
       case when w.id is not null then jsonb_build_object('windowId', w.id, 'slot', w.slot, 'gpuCount', w.gpu_count,
         'chargedMs', w.charged_ms, 'priceVersionId', w.price_version_id) end as gpu,
       null::jsonb as tokens
-    from ledger_entry e join ledger_transfer t on t.id = e.transfer_id
+    from (${moved(input, only)}) e join ledger_transfer t on t.id = e.transfer_id
       left join gpu_window w on w.transfer_id = t.id
       left join payment_intent p on p.transfer_id = t.id
       left join credit_grant c on c.transfer_id = t.id
       left join balance_adjustment x on x.transfer_id = t.id
-    where e.account_id = (select id from ledger_account
-        where owner_id = ${input.userId} and kind = 'user' and currency = ${input.currency})
-      and ${only} and t.code <> 'charge.tokens' and ${wanted(input, "t.code")}
-      and (${input.modelId}::uuid is null or w.model_id = ${input.modelId}::uuid)
-      and ${following(input, "e.at", "t.id::text")}
     order by e.at desc, t.id::text collate "C" desc limit ${input.limit}`;
+}
+
+/**
+ * What transfers moved in or out of all that is the user's: card money and pots of credit. Each account is read along its index
+ * up to the page's size: whichever of its transfers are on the page are among those. What only went from one to the other is no line.
+ */
+function moved(input: LinesInput, only: RawBuilder<unknown>) {
+  return sql`
+    select own.transfer_id, own.at, sum(own.amount)::bigint as nanos
+    from ledger_account a cross join lateral (
+      select e.transfer_id, e.at, e.amount
+      from ledger_entry e join ledger_transfer t on t.id = e.transfer_id left join gpu_window w on w.transfer_id = t.id
+      where e.account_id = a.id and ${only} and t.code not in ('charge.tokens', 'credit.split') and ${wanted(input, "t.code")}
+        and (${input.modelId}::uuid is null or w.model_id = ${input.modelId}::uuid)
+        and ${following(input, "e.at", "t.id::text")}
+      order by e.at desc, t.id::text collate "C" desc limit ${input.limit}
+    ) own
+    where a.owner_id = ${input.userId} and a.kind in ('user', 'credit') and a.currency = ${input.currency}
+    group by own.transfer_id, own.at`;
 }
 
 function months(input: LinesInput, only: RawBuilder<unknown> = ANY) {

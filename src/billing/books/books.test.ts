@@ -74,7 +74,7 @@ test("good books have no findings, and the check is kept with the newest seal", 
 test("whatever is wrong is found by the check that looks for it, with its name", async (t) => {
   const wrongs: readonly (readonly [CheckName, string])[] = [
     ["balances", "update ledger_balance set balance = balance + 1"],
-    ["balances", "update ledger_balance set held = held - 1"],
+    ["balances", "update ledger_balance set held = held - 1, credit_held = credit_held - 1"],
     ["balances", "delete from ledger_balance"],
     [
       "transfers",

@@ -10,7 +10,7 @@ export interface Rule {
   find(now: Date): RawBuilder<{ name: string }>;
 }
 
-/** The job that ends overdue holds runs each minute; after this it is late. */
+/** The jobs that end overdue holds and expired credit run each minute; after this they are late. */
 const HOLD_OVERDUE_SECONDS = 3_600;
 
 const rule = (check: CheckName, what: string, find: Rule["find"]): Rule => ({ check, what, find });
@@ -44,8 +44,14 @@ export const RULES: readonly Rule[] = [
     from ledger_transfer t left join ledger_movement m on m.code = t.code
       left join ledger_entry f on f.transfer_id = t.id and f.line = 1 left join ledger_account fa on fa.id = f.account_id
       left join ledger_entry o on o.transfer_id = t.id and o.line = 2 left join ledger_account oa on oa.id = o.account_id
-    where (fa.kind, oa.kind, f.amount, o.amount) is distinct from (m.from_kind, m.to_kind, -t.amount, t.amount)
-      or exists (select from ledger_entry x where x.transfer_id = t.id and x.line not in (1, 2))`,
+    where (fa.kind is distinct from m.from_kind and not (m.credit_first and fa.kind = 'credit'))
+      or oa.kind is distinct from case when t.id <= m.changed_after then m.to_kind_before else m.to_kind end
+      or o.amount is distinct from t.amount
+      -- Further lines take from the same owner: pots of credit before card money.
+      or f.amount is distinct from -t.amount - coalesce((
+        select sum(x.amount) from ledger_entry x join ledger_account xa on xa.id = x.account_id
+        where x.transfer_id = t.id and x.line > 2 and m.credit_first and xa.kind in ('user', 'credit')
+          and (xa.owner_id, xa.currency) = (fa.owner_id, fa.currency) and x.amount < 0), 0)`,
   ),
   rule(
     "currencies",
@@ -78,7 +84,51 @@ export const RULES: readonly Rule[] = [
     () => sql`
     select coalesce(p.owner_id || ' ' || p.currency, b.account_id::text) as name
     from ledger_projection p full join ledger_balance b on b.account_id = p.account_id
-    where (b.balance, b.held) is distinct from (p.balance, p.held)`,
+    where (b.balance, b.held, b.credit, b.credit_held) is distinct from (p.balance, p.held, p.credit, p.credit_held)`,
+  ),
+  rule(
+    "credit",
+    "pots of credit that are not what entries and holds say",
+    () => sql`
+    select a.owner_id || ' ' || a.id as name
+    from ledger_account a left join ledger_pot b on b.account_id = a.id left join ledger_pot_projection p on p.account_id = a.id
+    where a.kind = 'credit' and ((p.balance, p.held) is distinct from (b.balance, b.held) or b.account_id is null)`,
+  ),
+  rule(
+    "credit",
+    "holds that have taken another sum of credit than their pots say",
+    () => sql`
+    select h.id::text as name
+    from ledger_hold h left join (select hold_id, sum(amount) as amount, sum(captured) as captured from ledger_hold_credit group by 1) c
+      on c.hold_id = h.id
+    where h.credit <> coalesce(c.amount, 0) or coalesce(c.captured, 0) > h.captured`,
+  ),
+  rule(
+    "credit",
+    "holds of credit whose captures are not what was taken of its pot",
+    () => sql`
+    select c.hold_id || ' ' || c.account_id as name
+    from ledger_hold_credit c left join (
+      select t.hold_id, e.account_id, -sum(e.amount) as taken from ledger_transfer t join ledger_entry e on e.transfer_id = t.id
+      where t.hold_id is not null group by 1, 2
+    ) t on (t.hold_id, t.account_id) = (c.hold_id, c.account_id)
+    where c.captured <> coalesce(t.taken, 0)`,
+  ),
+  rule(
+    "credit",
+    "holds that took credit after it had expired",
+    () => sql`
+    select c.hold_id || ' ' || c.account_id as name
+    from ledger_hold_credit c join ledger_hold h on h.id = c.hold_id join ledger_pot p on p.account_id = c.account_id
+    where h.placed_at >= p.expires_at`,
+  ),
+  rule(
+    "credit",
+    "credit that expired an hour ago and is still there",
+    (now) => sql`
+    select a.owner_id || ' ' || a.id as name
+    from ledger_pot p join ledger_account a on a.id = p.account_id
+    where p.balance > p.held and p.expires_at < ${now}::timestamptz - make_interval(secs => ${HOLD_OVERDUE_SECONDS})`,
   ),
   rule(
     "holds",

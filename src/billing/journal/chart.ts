@@ -6,6 +6,7 @@ const CHART: Readonly<Record<string, string>> = {
   "processor.unassigned": "1290",
   receivable: "1300",
   user: "2100",
+  credit: "2150",
   "revenue.gpu": "4100",
   "revenue.tokens": "4200",
   refunds: "4900",

@@ -1,6 +1,6 @@
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import { type Balance, emptyBalance } from "./model.ts";
-import { lockBalance, rebuild, selectBalances, selectDifferences } from "./store.ts";
+import { lockPurse, type PurseRow, rebuild, selectBalances, selectDifferences } from "./store.ts";
 
 /** Balances of users in one currency; zero where there is no account yet. Same order as the ids. */
 export async function readBalances(
@@ -9,7 +9,7 @@ export async function readBalances(
   currency: string,
 ): Promise<readonly Balance[]> {
   const found = new Map(
-    (await selectBalances(ctx, ownerIds, currency)).map((row) => [row.owner_id, balanceFrom(row, currency)]),
+    (await selectBalances(ctx, ownerIds, currency, ctx.clock.now())).map((row) => [row.owner_id, balanceFrom(row, currency)]),
   );
   return ownerIds.map((id) => found.get(id) ?? emptyBalance(currency));
 }
@@ -21,7 +21,7 @@ export async function readBalance(ctx: DbCtx, ownerId: string, currency: string)
 
 /** The balance, locked until the transaction ends. */
 export async function readLockedBalance(tx: TxCtx, ownerId: string, currency: string): Promise<Balance> {
-  const row = await lockBalance(tx, ownerId, currency);
+  const row = await lockPurse(tx, ownerId, currency, tx.clock.now());
   return row ? balanceFrom(row, currency) : emptyBalance(currency);
 }
 
@@ -45,7 +45,13 @@ export async function auditLedger(ctx: DbCtx): Promise<LedgerAudit> {
   };
 }
 
-function balanceFrom(row: { balance: bigint; held: bigint }, currency: string): Balance {
-  const { balance: totalNanos, held: heldNanos } = row;
-  return { currency, totalNanos, heldNanos, availableNanos: totalNanos - heldNanos };
+/** What has expired is gone, though the job that books it comes after. */
+function balanceFrom(row: PurseRow, currency: string): Balance {
+  const { held: heldNanos, expired } = row;
+  const totalNanos = row.balance - expired;
+  return {
+    ...{ currency, totalNanos, heldNanos, availableNanos: totalNanos - heldNanos },
+    creditNanos: row.credit - expired,
+    cardAvailableNanos: row.balance - row.credit - (heldNanos - row.credit_held),
+  };
 }

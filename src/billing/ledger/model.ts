@@ -4,6 +4,8 @@
 export const MOVEMENTS = [
   "topup.card",
   "credit.grant",
+  "credit.expire",
+  "credit.split",
   "charge.gpu",
   "charge.tokens",
   "refund.card",
@@ -34,6 +36,7 @@ export type MovementCode = (typeof MOVEMENTS)[number];
 
 export type AccountKind =
   | "user"
+  | "credit"
   | "receivable"
   | "revenue.gpu"
   | "revenue.tokens"
@@ -52,14 +55,19 @@ export type HoldPurpose = "gpu.window" | "slice" | "refund";
 
 export interface Balance {
   readonly currency: string;
-  /** Everything that is there, holds included. */
+  /** Everything that is there, holds included; credit that has expired is not. */
   readonly totalNanos: bigint;
   readonly heldNanos: bigint;
   /** totalNanos − heldNanos; never below zero. */
   readonly availableNanos: bigint;
+  /** What of the total is credit: spent before card money, and never paid out. */
+  readonly creditNanos: bigint;
+  /** Card money that is neither spent nor held: what can go back to cards, and what debts are paid with. */
+  readonly cardAvailableNanos: bigint;
 }
 
 /** The balance of an account that has never been used. */
 export function emptyBalance(currency: string): Balance {
-  return { currency, totalNanos: 0n, heldNanos: 0n, availableNanos: 0n };
+  const none = { totalNanos: 0n, heldNanos: 0n, availableNanos: 0n };
+  return { currency, ...none, creditNanos: 0n, cardAvailableNanos: 0n };
 }

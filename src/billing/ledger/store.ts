@@ -115,19 +115,25 @@ export async function lockHolds(tx: TxCtx, holdIds: readonly string[]): Promise<
   return rows.map((row) => ({ holdId: row.hold_id, restNanos: row.rest, placed: row.state === "placed" }));
 }
 
-interface BalanceRow {
-  readonly owner_id: string;
+/** A balance as the books have it; `expired` is what of its credit nobody can spend any more, though it still lies there. */
+export interface PurseRow {
   readonly balance: bigint;
   readonly held: bigint;
+  readonly credit: bigint;
+  readonly credit_held: bigint;
+  readonly expired: bigint;
 }
 
-export async function lockBalance(
+export async function lockPurse(
   tx: TxCtx,
   ownerId: string,
   currency: string,
-): Promise<{ balance: bigint; held: bigint } | undefined> {
-  const { rows } = await sql<{ balance: bigint; held: bigint }>`
-    select balance, held from ledger_lock_balance(${ownerId}, ${currency})`.execute(tx.db);
+  now: Date,
+): Promise<PurseRow | undefined> {
+  const { rows } = await sql<PurseRow>`
+    select balance, held, credit, credit_held, expired from ledger_lock_purse(${ownerId}, ${currency}, ${now})`.execute(
+    tx.db,
+  );
   return rows[0];
 }
 
@@ -135,9 +141,12 @@ export async function selectBalances(
   ctx: DbCtx,
   ownerIds: readonly string[],
   currency: string,
-): Promise<readonly BalanceRow[]> {
-  const { rows } = await sql<BalanceRow>`
-    select a.owner_id, b.balance, b.held from ledger_account a join ledger_balance b on b.account_id = a.id
+  now: Date,
+): Promise<readonly (PurseRow & { readonly owner_id: string })[]> {
+  const { rows } = await sql<PurseRow & { owner_id: string }>`
+    select a.owner_id, b.balance, b.held, b.credit, b.credit_held,
+      case when b.credit > 0 then ledger_expired(b.account_id, ${now}) else 0::bigint end as expired
+    from ledger_account a join ledger_balance b on b.account_id = a.id
     where a.owner_id = any (${[...ownerIds]}) and a.kind = 'user' and a.currency = ${currency}`.execute(
     ctx.db,
   );
@@ -191,6 +200,8 @@ export async function selectDifferences(
       + (select count(*) from
           (select from ledger_entry group by transfer_id, currency having sum(amount) <> 0) as uneven) as unbalanced,
       (select count(*) from ledger_projection p left join ledger_balance b on b.account_id = p.account_id
+        where (b.balance, b.held, b.credit, b.credit_held) is distinct from (p.balance, p.held, p.credit, p.credit_held))
+      + (select count(*) from ledger_pot_projection p join ledger_pot b on b.account_id = p.account_id
         where (b.balance, b.held) is distinct from (p.balance, p.held)) as wrong`.execute(ctx.db);
   const row = only(rows);
   return { unbalancedTransfers: row.unbalanced, wrongBalances: row.wrong };

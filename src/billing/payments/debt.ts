@@ -10,16 +10,16 @@ export async function debtOf(ctx: DbCtx, userId: string, currency: string): Prom
   return -(await sumOfOwner(ctx, { ownerId: userId, kind: "receivable", currency }));
 }
 
-/** Pays of the debt what is available. Keys of movements begin with what brought the money. */
+/** Pays of the debt what card money is available; credit never pays one. Keys of movements begin with what brought the money. */
 export async function settleDebt(
   tx: TxCtx,
   input: { readonly userId: string; readonly currency: string; readonly key: string },
 ): Promise<void> {
   const { userId: ownerId, currency } = input;
   // The balance's lock first: every movement of a debt is made under it.
-  const { availableNanos } = await readLockedBalance(tx, ownerId, currency);
+  const { cardAvailableNanos } = await readLockedBalance(tx, ownerId, currency);
   const debt = await debtOf(tx, ownerId, currency);
-  const nanos = lesserNanos(debt, availableNanos);
+  const nanos = lesserNanos(debt, cardAvailableNanos);
   if (nanos <= 0n) return;
   await postTransfer(tx, {
     key: `${input.key}:debt`,

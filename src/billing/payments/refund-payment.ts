@@ -13,7 +13,6 @@ import {
   type NewRefund,
   type RefundRow,
   selectRefund,
-  sumFromCards,
   sumGivenBack,
 } from "./refund-store.ts";
 
@@ -31,8 +30,8 @@ export interface RefundPaymentInput {
 }
 
 /**
- * Refundable is what is left of the payment, of the money that cards paid and nobody spent or holds. Credit is spent before card
- * money, so none of it is ever paid out. Returns the refund: `pending` while the bank works on it. Throws PAYMENT_NOT_FOUND,
+ * Refundable is what is left of the payment, of the money that cards paid and nobody spent or holds. Credit lies apart
+ * and is spent before it, so none of it is ever paid out. Returns the refund: `pending` while the bank works on it. Throws PAYMENT_NOT_FOUND,
  * REFUND_REFUSED, IDEMPOTENCY_KEY_REUSED, UNAVAILABLE (it is driven on).
  */
 export async function refundPayment(
@@ -105,12 +104,10 @@ async function paidIntent(tx: TxCtx, processor: PaymentProcessor, paymentId: str
 
 async function amountOf(tx: TxCtx, intent: Intent, wanted: Money | undefined): Promise<bigint> {
   const { userId, currency, intentId, amountNanos } = intent;
-  const balance = await readLockedBalance(tx, userId, currency);
-  const fromCards = await sumFromCards(tx, userId, currency);
-  const unspent = lesserNanos(balance.totalNanos, fromCards) - balance.heldNanos;
+  const { cardAvailableNanos } = await readLockedBalance(tx, userId, currency);
   const left = amountNanos - (await sumGivenBack(tx, intentId));
   const coin = smallestCoinNanos(currency);
-  const most = (lesserNanos(unspent, left) / coin) * coin;
+  const most = (lesserNanos(cardAvailableNanos, left) / coin) * coin;
   const nanos = wanted?.nanos ?? most;
   if (wanted && (wanted.currency !== currency || nanos % coin !== 0n)) {
     throw refused(

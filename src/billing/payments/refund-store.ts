@@ -109,14 +109,3 @@ export async function sumGivenBack(tx: TxCtx, intentId: string): Promise<bigint>
   );
   return rows[0]?.total ?? 0n;
 }
-
-/** What the user's cards have paid in all, less what went back to them. */
-export async function sumFromCards(tx: TxCtx, userId: string, currency: string): Promise<bigint> {
-  const { rows } = await sql<{ total: bigint }>`
-    select ((select coalesce(sum(amount), 0) from payment_intent
-        where user_id = ${userId} and currency = ${currency} and state = 'succeeded')
-      - (select coalesce(sum(amount), 0) from payment_refund where user_id = ${userId} and currency = ${currency} and posted)
-      - (select coalesce(sum(amount), 0) from payment_dispute
-        where user_id = ${userId} and currency = ${currency} and taken))::bigint as total`.execute(tx.db);
-  return rows[0]?.total ?? 0n;
-}

@@ -3,8 +3,8 @@ import type { TxCtx } from "../../db/db.ts";
 import { type MovementCode, postTransfer, readLockedBalance } from "../ledger/index.ts";
 
 /**
- * Takes money that is gone already: from the user what is available, and the rest as a debt. Holds stay, since what they pay for
- * is running.
+ * Takes money that is gone already: from the user what card money is available, and the rest as a debt. Holds stay, since what
+ * they pay for is running; credit stays, since no card paid it.
  */
 export async function takeMoney(
   tx: TxCtx,
@@ -20,8 +20,8 @@ export async function takeMoney(
   const { userId: ownerId, money, key } = input;
   const { currency } = money;
   const at = tx.clock.now();
-  const { availableNanos } = await readLockedBalance(tx, ownerId, currency);
-  const taken = lesserNanos(money.nanos, availableNanos);
+  const { cardAvailableNanos } = await readLockedBalance(tx, ownerId, currency);
+  const taken = lesserNanos(money.nanos, cardAvailableNanos);
   const owed = money.nanos - taken;
   if (taken > 0n) {
     await postTransfer(tx, { key, code: input.code, ownerId, money: { currency, nanos: taken }, at });

@@ -86,7 +86,7 @@ export async function selectPaidSince(
   const { rows } = await sql<{ paid: boolean }>`
     select exists (
         select from ledger_account a join ledger_entry e on e.account_id = a.id
-        where a.owner_id = u.user_id and a.kind = 'user' and e.at > u.since and e.amount > 0) as paid
+        where a.owner_id = u.user_id and a.kind in ('user', 'credit') and e.at > u.since and e.amount > 0) as paid
     from unnest(${asked.map(({ userId }) => userId)}::uuid[], ${asked.map(({ since }) => since)}::timestamptz[])
       with ordinality as u(user_id, since, ord) order by u.ord`.execute(ctx.db);
   return rows.map(({ paid }) => paid);

@@ -516,7 +516,11 @@ begin
     return;
   end if;
   if p_amount > hold.amount - hold.captured then
-    return query select 'exceeds', null::bigint;
+    return query select e.outcome, e.transfer_id
+      from ledger_earlier(p_key, p_code, account.id, to_account, account.currency, p_amount, p_hold) e;
+    if not found then
+      return query select 'exceeds', null::bigint;
+    end if;
     return;
   end if;
   if p_amount > 0 then

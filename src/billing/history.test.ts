@@ -254,7 +254,14 @@ async function check(world: World): Promise<void> {
       where (h.state = 'placed') <> coalesce(w.state in ('held', 'open'), s.closed_at is null)`,
   );
   assert.equal(ends.loose, 0n, "a hold is placed exactly while its window or slice lasts");
-  const kinds = ["user", "revenue.gpu", "revenue.tokens", "processor.clearing", "credit.granted"] as const;
+  const kinds = [
+    "user",
+    "credit",
+    "revenue.gpu",
+    "revenue.tokens",
+    "processor.clearing",
+    "credit.granted",
+  ] as const;
   const sums = await Promise.all(
     [...kinds, "writeoff.unfunded" as const, "writeoff.late_usage" as const].map((kind) =>
       sumOfKind(f.ctx, kind, CURRENCY),

@@ -3,7 +3,7 @@
  * SLIPWAY_TEST_DATABASE), one template database a set of migrations, one clone of it a call.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { chmod, copyFile, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -48,6 +48,38 @@ export async function testDatabase(
     await asAdmin(urlOf("postgres"), (admin) => admin.query(`drop database if exists ${name} with (force)`));
   });
   return { db: database.db, pool: database.pool, url };
+}
+
+export interface OldDatabase {
+  /** Works as the tables' owner. */
+  readonly db: Db;
+  readonly url: string;
+  /** Brings the schema up to date. */
+  migrate(): Promise<void>;
+}
+
+/** A database of the test's own as it was before a migration (the beginning of its file's name), dropped when the test ends. */
+export async function databaseBefore(t: Cleanup, migration: string): Promise<OldDatabase> {
+  const urlOf = await cluster();
+  const name = `t_${randomBytes(6).toString("hex")}`;
+  await asAdmin(urlOf("postgres"), (admin) => admin.query(`create database ${name}`));
+  const url = urlOf(name);
+  const folder = await mkdtemp(join(tmpdir(), "slipway-migrations-"));
+  const database = openDatabase({ url, connectionsMax: 2, log: silentLog });
+  undoAfter(t, async () => {
+    await database.close();
+    await asAdmin(urlOf("postgres"), (admin) => admin.query(`drop database if exists ${name} with (force)`));
+    await rm(folder, { recursive: true, force: true });
+  });
+  const before = (await readdir(MIGRATIONS)).filter((file) => file.endsWith(".sql") && file < migration);
+  for (const file of before) await copyFile(join(MIGRATIONS, file), join(folder, file));
+  await migrate(database.db, folder);
+  return {
+    ...{ db: database.db, url },
+    async migrate() {
+      await migrate(database.db, MIGRATIONS);
+    },
+  };
 }
 
 /** Stops the cluster that this process started; the test runner does it by itself, a bench calls it. */

@@ -6,7 +6,8 @@ export const CHECKS = {
   transfers:
     "every transfer's entries sum to zero, between the accounts that its code names, in one currency",
   balances: "every balance is the sum of its entries, and what is held of it the sum of its holds",
-  credit: "every pot of credit is the sum of its entries and holds, and none is spent or kept after it expired",
+  credit:
+    "every pot of credit is the sum of its entries and holds, and none is spent or kept after it expired",
   holds: "every hold has something that it waits for, its captures are its transfers, and none is overdue",
   slices: "every slice that is out at a gateway has its hold",
   budgets: "what budgets count as spent and reserved is what their holds say",

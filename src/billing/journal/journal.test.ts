@@ -39,11 +39,11 @@ test("a month's journal has every line of the ledger once, balanced, whatever th
       march.map(({ code, kind, nanos }) => [code, accountCode(kind), nanos]),
       [
         ["credit.grant", "6100", -units(50)],
-        ["credit.grant", "2100", units(50)],
-        ["charge.tokens", "2100", -1_800_000n],
+        ["credit.grant", "2150", units(50)],
+        ["charge.tokens", "2150", -1_800_000n],
         ["charge.tokens", "4200", 1_800_000n],
         ["credit.grant", "6100", -units(2)],
-        ["credit.grant", "2100", units(2)],
+        ["credit.grant", "2150", units(2)],
       ],
     );
     assert.deepEqual(

@@ -9,7 +9,10 @@ export async function readBalances(
   currency: string,
 ): Promise<readonly Balance[]> {
   const found = new Map(
-    (await selectBalances(ctx, ownerIds, currency, ctx.clock.now())).map((row) => [row.owner_id, balanceFrom(row, currency)]),
+    (await selectBalances(ctx, ownerIds, currency, ctx.clock.now())).map((row) => [
+      row.owner_id,
+      balanceFrom(row, currency),
+    ]),
   );
   return ownerIds.map((id) => found.get(id) ?? emptyBalance(currency));
 }

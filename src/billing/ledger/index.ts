@@ -10,6 +10,8 @@ export { balanceTooLow } from "./errors.ts";
 export { captureHolds, placeHold } from "./holds.ts";
 export { type AccountKind, type Balance, type HoldPurpose, MOVEMENTS, type MovementCode } from "./model.ts";
 export { postTransfer } from "./post-transfer.ts";
+export { type GrantInput, type Pot, selectDuePots, selectPots } from "./pot-store.ts";
+export { type ExpiredCredit, expirePot, postCredit } from "./pots.ts";
 export {
   type BrokenSeal,
   type Chain,

@@ -23,7 +23,8 @@ export async function postTransfer(
   return { transferId, created: outcome === "posted" };
 }
 
-function requireAmount(nanos: bigint): void {
+/** Throws AMOUNT_INVALID. */
+export function requireAmount(nanos: bigint): void {
   if (nanos > 0n && nanos <= AMOUNT_MAX_NANOS) return;
   throw invalidArgument([
     {

@@ -8,13 +8,7 @@ import { smallestCoinNanos } from "./coin.ts";
 import { driveRefund } from "./drive-refund.ts";
 import { type Intent, lockIntent, selectIntentByProcessorId } from "./intent-store.ts";
 import type { PaymentProcessor } from "./processor.ts";
-import {
-  insertRefund,
-  type NewRefund,
-  type RefundRow,
-  selectRefund,
-  sumGivenBack,
-} from "./refund-store.ts";
+import { insertRefund, type NewRefund, type RefundRow, selectRefund, sumGivenBack } from "./refund-store.ts";
 
 export interface RefundPaymentInput {
   /** The administrator who orders it. */

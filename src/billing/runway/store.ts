@@ -28,9 +28,15 @@ export interface Spender extends Burn {
 /** Users who spend now (an open window, or a gateway that may spend for them), and those who were told; by id, after `after`. */
 export async function selectSpenders(
   ctx: DbCtx,
-  input: { readonly currency: string; readonly since: Date; readonly after: string; readonly limit: number },
+  input: {
+    readonly currency: string;
+    readonly now: Date;
+    readonly since: Date;
+    readonly after: string;
+    readonly limit: number;
+  },
 ): Promise<readonly Spender[]> {
-  const { currency, since, after, limit } = input;
+  const { currency, now, since, after, limit } = input;
   const { rows } = await sql<Spender>`
     with spender as (
       (select distinct user_id from gpu_slot where state = 'open' and user_id > ${after} order by 1 limit ${limit})
@@ -39,7 +45,8 @@ export async function selectSpenders(
       order by user_id limit ${limit}
     )
     select s.user_id as "userId", m.told_seconds as "toldSeconds",
-      coalesce((select b.balance - b.held from ledger_account a join ledger_balance b on b.account_id = a.id
+      coalesce((select b.balance - b.held - case when b.credit > 0 then ledger_expired(b.account_id, ${now}) else 0 end
+        from ledger_account a join ledger_balance b on b.account_id = a.id
         where a.owner_id = s.user_id and a.kind = 'user' and a.currency = ${currency}), 0)::bigint as "availableNanos",
       (select coalesce(sum(nanos_per_hour), 0)::bigint from gpu_slot g
         where g.user_id = s.user_id and g.state = 'open' and g.currency = ${currency}) as "burnNanosPerHour",

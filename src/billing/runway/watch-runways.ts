@@ -18,11 +18,12 @@ const FIRST = "00000000-0000-0000-0000-000000000000";
 export async function watchRunways(ctx: DbCtx): Promise<number> {
   const marks = await selectMarks(ctx);
   const { currency } = await readSettings(ctx);
-  const since = new Date(ctx.clock.now().getTime() - TOKENS_OVER_MS);
+  const now = ctx.clock.now();
+  const since = new Date(now.getTime() - TOKENS_OVER_MS);
   let after = FIRST;
   let told = 0;
   for (let page = 0; page < PAGES_MAX; page++) {
-    const spenders = await selectSpenders(ctx, { currency, since, after, limit: PAGE });
+    const spenders = await selectSpenders(ctx, { currency, now, since, after, limit: PAGE });
     for (const spender of spenders) if (await look(ctx, spender, marks, currency)) told += 1;
     const last = spenders.at(-1);
     if (!last || spenders.length < PAGE) break;

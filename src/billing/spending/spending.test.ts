@@ -252,7 +252,7 @@ async function agreesWithLedger(f: Fixture, userId: string, charged: bigint): Pr
     union all
     select 'ledger', coalesce(-sum(e.amount), 0)::bigint
     from ledger_entry e join ledger_account a on a.id = e.account_id join ledger_transfer t on t.id = e.transfer_id
-    where a.owner_id = ${userId} and a.kind = 'user' and t.code in ('charge.gpu', 'charge.tokens')`.execute(
+    where a.owner_id = ${userId} and a.kind in ('user', 'credit') and t.code in ('charge.gpu', 'charge.tokens')`.execute(
     f.ctx.db,
   );
   for (const { grain, total } of rows) assert.equal(total, charged, grain);

@@ -57,7 +57,8 @@ export async function claimDue(
       select due.user_id from auto_topup due
         left join ledger_account a on a.owner_id = due.user_id and a.kind = 'user' and a.currency = due.currency
         left join ledger_balance b on b.account_id = a.id
-      where due.enabled and due.next_at <= ${input.now} and coalesce(b.balance - b.held, 0) < due.threshold
+      where due.enabled and due.next_at <= ${input.now} and coalesce(b.balance - b.held - case when b.credit > 0
+          then ledger_expired(b.account_id, ${input.now}) else 0 end, 0) < due.threshold
       order by due.next_at limit ${input.limit})
     returning ${COLUMNS}`.execute(ctx.db);
   return rows;

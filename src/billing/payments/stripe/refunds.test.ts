@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { CURRENCY, credit, units } from "../../../../test/support/billing.ts";
 import { type StripeWorld, stripeWorld } from "../../../../test/support/stripe/world.ts";
+import { withTransaction } from "../../../db/db.ts";
 import {
   auditLedger,
   balanceOf,
@@ -12,7 +13,8 @@ import {
   resumeRefunds,
 } from "../../index.ts";
 import { placeHold, postTransfer } from "../../ledger/index.ts";
-import { debtOf } from "../debt.ts";
+import { debtOf, settleDebt } from "../debt.ts";
+import { takeMoney } from "../take-money.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -86,6 +88,28 @@ test("what is spent, held, refunded before or given as credit is not paid out", 
   assert.equal((await refund(world)).amountNanos, units(4));
   await assert.rejects(refund(world), { reason: "REFUND_REFUSED", metadata: { refundable: "0.00 USD" } });
   assert.equal(world.fake.books.refundedOf(world.paymentId), 400);
+});
+
+test("credit that came after card money was spent is not paid out; nor does a dispute or a debt take it", async (t) => {
+  const world = await paidWorld(t);
+  const { userId, ctx } = world.f;
+  await spend(world, units(9));
+  await credit(world.f, units(50));
+  await assert.rejects(refund(world, units(1.01)), {
+    reason: "REFUND_REFUSED",
+    metadata: { refundable: "1.00 USD" },
+  });
+  // A hold of credit leaves the card money refundable.
+  await hold(world, units(50));
+  assert.equal((await refund(world, units(0.4))).amountNanos, units(0.4));
+  const key = { userId, key: "taken", money: { currency: CURRENCY, nanos: units(5) } };
+  await withTransaction(ctx, (tx) =>
+    takeMoney(tx, { ...key, code: "dispute.card", debtCode: "dispute.receivable" }),
+  );
+  assert.equal(await debtOf(ctx, userId, CURRENCY), units(4.4));
+  await withTransaction(ctx, (tx) => settleDebt(tx, { userId, currency: CURRENCY, key: "again" }));
+  assert.equal(await debtOf(ctx, userId, CURRENCY), units(4.4));
+  assert.equal(await world.total(), units(50));
 });
 
 test("refunds of nothing, of less, of other money or of payments that are not there are refused", async (t) => {

@@ -1,6 +1,6 @@
 // Who may import whom. Domains are entered by their index.ts; only main builds things, and nothing imports main.
 const domains =
-  "audit|identity|oidc|openid-provider|idempotency|rate-limit|billing|models|catalog|support|weights|webhooks|mail|storage|gateway|jobs|observability|client";
+  "audit|identity|oidc|openid-provider|idempotency|rate-limit|billing|models|catalog|support|weights|webhooks|mail|storage|gateway|jobs|observability|client|proof";
 
 /** A folder of src and the folders of src that it may import, besides itself. */
 const allowed = {
@@ -27,6 +27,7 @@ const allowed = {
   support: ["base", "db", "identity"],
   rpc: ["base", "audit", "identity"],
   gateway: ["base", "identity", "billing", "models", "catalog", "engines"],
+  proof: ["base", "db", "identity", "billing", "gateway"],
   client: ["base"],
   cli: ["base", "client"],
 };

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { systemClock } from "../base/clock.ts";
 import type { BaseCtx } from "../base/ctx.ts";
-import { createLog } from "../base/log.ts";
+import { createLog, silentLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { StatusError } from "../base/status.ts";
 import { type Config, loadConfig } from "./config.ts";
@@ -16,6 +16,9 @@ import { stopSignal } from "./stop-signal.ts";
 const FAILED = 1;
 /** Of one reconciliation; longer spans are several. */
 const DAYS_MAX = 400;
+/** Of one proof: a night's worth. */
+const HISTORIES_MAX = 1_000_000;
+const PROVE_SECONDS_MAX = 86_400;
 
 /** Adds the commands that work on this host: on its home, its database, its processes. */
 export function addHostCommands(program: Command): void {
@@ -70,7 +73,7 @@ export function addHostCommands(program: Command): void {
     .description(
       "on the host: compare the ledger with the payment processor, book what was missed, explain the rest",
     )
-    .option("--days <n>", "how far back", wholeDays, 7)
+    .option("--days <n>", "how far back", wholeNumber(1, DAYS_MAX), 7)
     .option("--output <format>", "text or json", "text")
     .action((options: { days: number; output: string }) => guarded(() => runReconcile(options)));
   subcommand(program, "ledger", "the books of this installation")
@@ -81,6 +84,20 @@ export function addHostCommands(program: Command): void {
     .option("--expect <seal>", "a seal that an earlier check printed: it must still be there")
     .option("--output <format>", "text or json", "text")
     .action((options: { expect?: string; output: string }) => guarded(() => runLedgerCheck(options)));
+  subcommand(program, "ledger", "the books of this installation")
+    .command("prove")
+    .description(
+      "play histories of crashes, losses and repeats on a database of their own: nobody is served beyond what was paid",
+    )
+    .option("--histories <n>", "at most so many", wholeNumber(1, HISTORIES_MAX), 100)
+    .option("--seconds <n>", "none is begun after so long", wholeNumber(1, PROVE_SECONDS_MAX), 60)
+    .option(
+      "--seed <n>",
+      "the first history's; the others follow",
+      wholeNumber(0, Number.MAX_SAFE_INTEGER - HISTORIES_MAX),
+    )
+    .option("--output <format>", "text or json", "text")
+    .action((options: ProveOptions) => guarded(() => runLedgerProve(options)));
 }
 
 /** The subcommand of that name, made if the program has none yet. */
@@ -174,10 +191,12 @@ function lineOf(finding: Finding): string {
   return `${mark}  ${finding.check.padEnd(20)} ${finding.message}\n`;
 }
 
-function wholeDays(text: string): number {
-  const days = Number(text);
-  if (Number.isInteger(days) && days >= 1 && days <= DAYS_MAX) return days;
-  throw new InvalidArgumentError(`give 1 to ${DAYS_MAX} days`);
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (text.trim() !== "" && Number.isInteger(number) && number >= min && number <= max) return number;
+    throw new InvalidArgumentError(`give a whole number from ${min} to ${max}`);
+  };
 }
 
 async function runReconcile(options: { days: number; output: string }): Promise<void> {
@@ -210,6 +229,23 @@ async function runLedgerCheck(options: { expect?: string; output: string }): Pro
   } finally {
     await installation.close();
   }
+}
+
+interface ProveOptions {
+  readonly histories: number;
+  readonly seconds: number;
+  readonly seed?: number;
+  readonly output: string;
+}
+
+/** Reads no configuration: what it works on is its own. */
+async function runLedgerProve(options: ProveOptions): Promise<void> {
+  const command = await import("./prove-command.ts");
+  const base = { clock: systemClock, random: systemRandom, log: silentLog };
+  const { histories, seconds, seed } = options;
+  const proven = await command.proveNow(base, { histories, seconds, seed, stop: stopSignal() });
+  process.stdout.write(options.output === "json" ? command.provenJson(proven) : command.provenText(proven));
+  if (proven.proof.failed) process.exitCode = FAILED;
 }
 
 async function runBootstrap(name: string): Promise<void> {

@@ -1,0 +1,69 @@
+/** What the proof reads of the books to hold against the truth: only read, and past the code that is on trial. */
+import { sql } from "kysely";
+import type { DbCtx } from "../db/db.ts";
+
+export interface BooksOfUser {
+  readonly balance: bigint;
+  readonly held: bigint;
+  readonly gpuHeld: bigint;
+  readonly paid: bigint;
+  readonly tokens: bigint;
+  readonly gpu: bigint;
+}
+
+const NOTHING: BooksOfUser = { balance: 0n, held: 0n, gpuHeld: 0n, paid: 0n, tokens: 0n, gpu: 0n };
+
+export async function booksOf(ctx: DbCtx, userId: string): Promise<BooksOfUser> {
+  const { rows } = await sql<BooksOfUser>`
+    select b.balance, b.held,
+      (select coalesce(sum(h.amount - h.captured), 0)::bigint from ledger_hold h
+        where h.account_id = a.id and h.state = 'placed' and h.purpose = 'gpu.window') as "gpuHeld",
+      e.paid, e.tokens, e.gpu
+    from ledger_account a join ledger_balance b on b.account_id = a.id
+      cross join lateral (
+        select coalesce(sum(e.amount) filter (where e.amount > 0), 0)::bigint as paid,
+          coalesce(-sum(e.amount) filter (where t.code = 'charge.tokens'), 0)::bigint as tokens,
+          coalesce(-sum(e.amount) filter (where t.code = 'charge.gpu'), 0)::bigint as gpu
+        from ledger_entry e join ledger_transfer t on t.id = e.transfer_id where e.account_id = a.id) e
+    where a.owner_id = ${userId} and a.kind = 'user'`.execute(ctx.db);
+  return rows[0] ?? NOTHING;
+}
+
+/** The least that an account ever held, replayed entry by entry in the order in which they were written. */
+export async function leastOf(ctx: DbCtx, userId: string): Promise<bigint> {
+  const { rows } = await sql<{ least: bigint }>`
+    select coalesce(min(running), 0)::bigint as least from (
+      select sum(e.amount) over (order by e.transfer_id) as running
+      from ledger_entry e join ledger_account a on a.id = e.account_id
+      where a.owner_id = ${userId} and a.kind = 'user') history`.execute(ctx.db);
+  return rows[0]?.least ?? 0n;
+}
+
+export interface ReceiptRow {
+  readonly requestId: string;
+  readonly sliceId: string | null;
+  readonly charged: bigint;
+  readonly writtenOff: bigint;
+}
+
+export async function receiptsOf(ctx: DbCtx, userId: string): Promise<readonly ReceiptRow[]> {
+  const { rows } = await sql<ReceiptRow>`
+    select request_id as "requestId", slice_id as "sliceId", charge_nanos as charged, written_off_nanos as "writtenOff"
+    from usage_record where user_id = ${userId}`.execute(ctx.db);
+  return rows;
+}
+
+export interface SlotRow {
+  readonly deploymentId: string;
+  readonly chargedMs: bigint;
+  readonly unfundedMs: bigint;
+  readonly charged: bigint;
+}
+
+export async function slotsOf(ctx: DbCtx, userId: string): Promise<readonly SlotRow[]> {
+  const { rows } = await sql<SlotRow>`
+    select s.deployment_id as "deploymentId", s.open_ms + s.closed_ms as "chargedMs", s.unfunded_ms as "unfundedMs",
+      (select coalesce(sum(w.charge_nanos), 0)::bigint from gpu_window w where w.deployment_id = s.deployment_id) as charged
+    from gpu_slot s where s.user_id = ${userId}`.execute(ctx.db);
+  return rows;
+}

@@ -1,0 +1,206 @@
+/** One history's world: its time, its luck, its gateways and what they ask of the ledger. */
+import type { Chance } from "../base/chance.ts";
+import type { Clock } from "../base/clock.ts";
+import { nanosForTokens } from "../base/money.ts";
+import { StatusError } from "../base/status.ts";
+import { attachCard, testPayments, topUp, type UsageRecord } from "../billing/index.ts";
+import type { DbCtx } from "../db/db.ts";
+import type { LeasedSlice } from "../gateway/index.ts";
+import { createUser } from "../identity/index.ts";
+import { CLOCK_SKEW_MAX_MS } from "./bounds.ts";
+import { Gateway } from "./gateway.ts";
+import { CURRENCY, type Ground, START } from "./ground.ts";
+import { Network } from "./network.ts";
+import type { BooksOfUser } from "./store.ts";
+import { Story } from "./story.ts";
+import type { Subject } from "./subject.ts";
+import { Truth } from "./truth.ts";
+
+/** A recall that a gateway does not hear: its listening connection is just being made anew. */
+const RECALL_LOST = 0.1;
+
+export class World {
+  readonly ground: Ground;
+  readonly subject: Subject;
+  readonly chance: Chance;
+  /** Whether things go wrong: answers are lost, processes die, disks too. */
+  readonly stormy: boolean;
+  readonly truth = new Truth();
+  readonly story: Story;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly ctx: DbCtx;
+  readonly users: string[] = [];
+  readonly gateways: Gateway[] = [];
+  /** What the books said of each user at the last look. */
+  readonly books = new Map<string, BooksOfUser>();
+  /** Looks at who was refused just now; to be called before time goes on. */
+  judge: () => Promise<void> = async () => {};
+  /** Something reached the books since the last look. */
+  moved = true;
+  #ms = 0;
+  #lives = 0;
+
+  constructor(ground: Ground, subject: Subject, chance: Chance, stormy: boolean) {
+    this.ground = ground;
+    this.subject = subject;
+    this.chance = chance;
+    this.stormy = stormy;
+    this.story = new Story(() => this.#ms);
+    this.network = new Network(chance, this.story);
+    this.network.faults = stormy;
+    this.clock = {
+      now: () => new Date(START.getTime() + this.#ms),
+      monotonicMs: () => this.#ms,
+      sleep: () => Promise.reject(new Error("a history's time passes by itself")),
+    };
+    this.ctx = { ...ground.base, db: ground.db, clock: this.clock };
+  }
+
+  get nowMs(): number {
+    return this.#ms;
+  }
+
+  advance(ms: number): void {
+    this.#ms += ms;
+  }
+
+  live(): readonly Gateway[] {
+    return this.gateways.filter((gateway) => gateway.alive && !gateway.frozen);
+  }
+
+  /** A new process on a new or an old disk, whose host's clock is a little off. */
+  startGateway(disk: UsageRecord[]): Gateway {
+    const number = ++this.#lives;
+    const skewMs = this.chance.between("skew", -CLOCK_SKEW_MAX_MS, CLOCK_SKEW_MAX_MS);
+    const gateway = new Gateway(this, `gateway-${number}`, disk, skewMs, number);
+    this.gateways.push(gateway);
+    this.story.tell(`${gateway.name} starts with ${disk.length} records on its disk`);
+    return gateway;
+  }
+
+  replaceGateway(dead: Gateway, disk: UsageRecord[]): void {
+    dead.replaced = true;
+    this.startGateway(disk);
+  }
+
+  async addUser(cents: number): Promise<void> {
+    const { id } = await createUser(this.ctx, { displayName: "payer" });
+    await attachCard(this.ctx, testPayments(), { userId: id, cardId: "pm_card_visa" });
+    this.users.push(id);
+    await this.pay(id, cents);
+  }
+
+  async pay(userId: string, cents: number): Promise<void> {
+    const nanos = BigInt(cents) * 10_000_000n;
+    const key = this.ctx.random.uuid();
+    await topUp(this.ctx, testPayments(), { userId, money: { currency: CURRENCY, nanos }, cardId: "", key });
+    this.truth.pay(userId, nanos);
+    this.moved = true;
+    this.story.tell(`${userId} pays ${nanos}`);
+  }
+
+  /** As the gateway reserves it: rounded up by one, so that the floor of what is served never exceeds it. */
+  boundOf(tokensMax: number): bigint {
+    return this.costOf(tokensMax) + 1n;
+  }
+
+  costOf(tokens: number): bigint {
+    return nanosForTokens([
+      { tokens: BigInt(tokens), nanosPerMillion: this.ground.tokenPrice.outputNanosPerMillion },
+    ]);
+  }
+
+  /** Tokens that so much money pays for. */
+  tokensFor(nanos: bigint): number {
+    return nanos <= 1n
+      ? 0
+      : Number(((nanos - 1n) * 1_000_000n) / this.ground.tokenPrice.outputNanosPerMillion);
+  }
+
+  /** The user's money that is neither spent nor promised: wherever it lies, a request should get it. */
+  freeOf(userId: string): bigint {
+    const books = this.books.get(userId);
+    if (!books) return 0n;
+    const { truth } = this;
+    return books.paid - books.gpu - books.gpuHeld - truth.tokensOf(userId) - truth.runningOf(userId);
+  }
+
+  /** Nothing is under way, held, or unshipped. */
+  isAtRest(): boolean {
+    const quiet =
+      this.network.size === 0 && this.live().every(({ disk, running }) => disk.length + running.length === 0);
+    return quiet && [...this.books.values()].every(({ held }) => held === 0n);
+  }
+
+  lease(gateway: Gateway, input: { userId: string; wantNanos: bigint }): Promise<LeasedSlice> {
+    const now = gateway.clock.now();
+    const { gatewayId } = gateway;
+    return this.#send(gateway, "a lease", async () => {
+      try {
+        const slice = await this.subject.leaseSlice(this.ctx, {
+          ...input,
+          gatewayId,
+          currency: CURRENCY,
+          now,
+        });
+        const { sliceId, amountNanos } = slice;
+        this.truth.leased(sliceId, { userId: input.userId, amountNanos, leasedAtMs: now.getTime() });
+        this.story.tell(`${gateway.name} is leased ${amountNanos} as ${sliceId}`);
+        return slice;
+      } catch (error) {
+        if (isTooLow(error)) this.#recall(input.userId);
+        throw error;
+      }
+    });
+  }
+
+  close(gateway: Gateway, sliceId: string): Promise<void> {
+    const { gatewayId } = gateway;
+    return this.#send(gateway, "a close", async () => {
+      await this.subject.closeSlice(this.ctx, { gatewayId, sliceId, now: this.clock.now() });
+      this.truth.closed(sliceId);
+      this.story.tell(`${gateway.name} gave back ${sliceId}`);
+    });
+  }
+
+  shipUsage(gateway: Gateway, records: readonly UsageRecord[]): Promise<void> {
+    return this.#send(gateway, "a shipment", async () => {
+      await this.subject.ingestUsage(this.ctx, records);
+      for (const { requestId } of records) this.truth.delivered(requestId);
+      this.story.tell(`${records.length} records of ${gateway.name} are in the ledger`);
+    });
+  }
+
+  /** What workers do once a minute. */
+  async settle(): Promise<void> {
+    const now = this.clock.now();
+    const settled = await this.subject.settleSlices(this.ctx, { now });
+    if (settled > 0) this.moved = true;
+    this.truth.settled(now.getTime());
+  }
+
+  /** A dead process asks for nothing. */
+  #send<T>(gateway: Gateway, what: string, work: () => Promise<T>): Promise<T> {
+    if (!gateway.alive) return new Promise<T>(() => {});
+    return this.network.send(gateway, what, () => {
+      this.moved = true;
+      return work();
+    });
+  }
+
+  /** The ledger asks all gateways to give back what they have of a user. */
+  #recall(userId: string): void {
+    for (const gateway of this.live()) {
+      if (this.network.faults && this.chance.happens("recall lost", RECALL_LOST)) {
+        this.story.fault(`${gateway.name} does not hear a recall`);
+        continue;
+      }
+      for (const [sliceId, slice] of this.truth.slices) if (slice.userId === userId) gateway.recall(sliceId);
+    }
+  }
+}
+
+export function isTooLow(error: unknown): boolean {
+  return error instanceof StatusError && error.reason === "BALANCE_TOO_LOW";
+}

@@ -14,9 +14,9 @@ const tokens = (change: Partial<CountedReceipt> = {}, priced = true): CountedRec
   },
   ...change,
 });
-const time = (chargedMs = 3_600_000n): CountedReceipt => ({
+const time = (chargedMs = 3_600_000n, plan = { estimatePpm: 0n, sharePpm: 0n }): CountedReceipt => ({
   ...{ receiptId: "w1", modelId: "m", servedName: "", currency: "USD", chargeNanos: 4_000_000_000n },
-  usage: { kind: "gpu", gpuCount: 2, chargedMs, nanosPerHour: 4_000_000_000n },
+  usage: { kind: "gpu", gpuCount: 2, chargedMs, nanosPerHour: 4_000_000_000n, ...plan },
 });
 const sum = (...args: Parameters<typeof whatIf>) =>
   whatIf(...args).reduce((total, line) => total + line.computedNanos, 0n);
@@ -91,4 +91,10 @@ test("a share above one and a speed of nothing are refused, naming the field", (
       (error) => error instanceof StatusError && error.violations[0]?.field === field,
     );
   }
+});
+
+test("a share of savings grows and falls with the time that it is a share of", () => {
+  const shared = time(3_600_000n, { estimatePpm: 500_000n, sharePpm: 300_000n });
+  assert.equal(sum([shared], { gpuNanosPerHour: 2_000_000_000n }), 4_600_000_000n);
+  assert.equal(sum([shared], { gpuNanosPerHour: 1_000_000_000n }), 2_300_000_000n);
 });

@@ -1,4 +1,5 @@
 /** What receipts would have come to under other prices, another GPU or another cache: pure, in whole nanos. */
+import { sharedSavings } from "./gpu-savings.ts";
 import { nanosForDuration, nanosForTokens } from "./money.ts";
 import { invalidArgument } from "./status.ts";
 
@@ -34,6 +35,9 @@ export interface CountedTime {
   readonly chargedMs: bigint;
   /** Of the whole replica. */
   readonly nanosPerHour: bigint;
+  /** What the cache is estimated to have saved, in millionths of the time, and the part of that which is paid. */
+  readonly estimatePpm: bigint;
+  readonly sharePpm: bigint;
 }
 
 /** What is different; what is left out stays as it was. */
@@ -96,7 +100,8 @@ function timeCharge(usage: CountedTime, { gpuNanosPerHour, gpuSpeedPpm }: WhatIf
     gpuNanosPerHour === undefined
       ? usage.nanosPerHour
       : gpuNanosPerHour * BigInt(Math.max(1, usage.gpuCount));
-  return nanosForDuration(replica, (usage.chargedMs * MILLION) / (gpuSpeedPpm ?? MILLION));
+  const time = nanosForDuration(replica, (usage.chargedMs * MILLION) / (gpuSpeedPpm ?? MILLION));
+  return time + sharedSavings(usage, time, usage.estimatePpm).shareNanos;
 }
 
 function tokensCharge(usage: CountedTokens, change: WhatIfChange): bigint | undefined {

@@ -22,6 +22,7 @@ import {
 } from "../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
 import {
   GpuPriceSchema,
+  PricePlan,
   ServerlessPriceSchema,
   type GpuPrice as WireGpuPrice,
   type ServerlessPrice as WireServerlessPrice,
@@ -33,7 +34,9 @@ import {
 } from "../../gen/tensormesh/billing/v1/stripe_service_pb.js";
 import { CloudProvider } from "../../gen/tensormesh/common/v1/cloud_provider_pb.js";
 import { GPUType } from "../../gen/tensormesh/common/v1/gpu_type_pb.js";
+import type { SavingsPlan } from "../base/gpu-savings.ts";
 import { formatMoney, type Money, NANOS_PER_UNIT } from "../base/money.ts";
+import { invalidArgument } from "../base/status.ts";
 import type { GpuType } from "../engines/engine.ts";
 import type { MovementCode } from "./ledger/index.ts";
 import type { AutoTopUp, CardOnFile, RefundRow, TopUp } from "./payments/index.ts";
@@ -104,7 +107,39 @@ export function gpuPriceToWire(price: GpuPriceVersion): WireGpuPrice {
     region: price.region,
     priceVersionId: price.versionId,
     validFrom: timestampFromDate(price.validFrom),
+    pricePlan: price.sharePpm > 0n ? PricePlan.VALUE_SHARE : PricePlan.PASS_THROUGH,
+    valueSharePercent: percentOf(price.sharePpm),
+    prefillTokensPerSecond: price.prefillTokensPerSecond,
   });
+}
+
+const PPM_PER_PERCENT = 10_000n;
+/** What the public formula shares. */
+const USUAL_SHARE_PERCENT = 30;
+
+function percentOf(ppm: bigint): number {
+  return Number(ppm / PPM_PER_PERCENT);
+}
+
+/** Throws INVALID_FIELD where share and plan don't go together, or nothing says how the savings are estimated. */
+export function savingsPlanFromWire(request: {
+  readonly pricePlan: PricePlan;
+  readonly valueSharePercent: number;
+  readonly prefillTokensPerSecond: bigint;
+}): SavingsPlan {
+  const { pricePlan, valueSharePercent, prefillTokensPerSecond } = request;
+  const shares = pricePlan === PricePlan.VALUE_SHARE;
+  const violations = [
+    ...(shares || valueSharePercent === 0
+      ? []
+      : [{ field: "value_share_percent", description: "must be zero unless price_plan is VALUE_SHARE" }]),
+    ...(!shares || prefillTokensPerSecond > 0n
+      ? []
+      : [{ field: "prefill_tokens_per_second", description: "must be given with VALUE_SHARE" }]),
+  ];
+  if (violations.length > 0) throw invalidArgument(violations);
+  const percent = shares ? valueSharePercent || USUAL_SHARE_PERCENT : 0;
+  return { sharePpm: BigInt(percent) * PPM_PER_PERCENT, prefillTokensPerSecond };
 }
 
 export function tokenPriceToWire(price: TokenPriceVersion): WireServerlessPrice {
@@ -292,6 +327,10 @@ function usageToWire(usage: Receipt["usage"], currency: string) {
     ...{ replica: usage.replica, gpuCount: usage.gpuCount, chargedMs: usage.chargedMs },
     gpuType: gpuTypeToWire(usage.gpuType),
     hourlyRate: moneyToWire(usage.nanosPerHour, currency),
+    ...{ cachedTokens: usage.cachedTokens, prefillTokensPerSecond: usage.prefillTokensPerSecond },
+    estimatedSavingsPpm: usage.estimatePpm,
+    valueSharePercent: percentOf(usage.sharePpm),
+    valueShare: moneyToWire(usage.shareNanos, currency),
     ...(usage.windowStart && { windowStart: timestampFromDate(usage.windowStart) }),
     ...(usage.windowEnd && { windowEnd: timestampFromDate(usage.windowEnd) }),
   };

@@ -42,6 +42,12 @@ export interface GpuReceipt {
   readonly chargedMs: bigint;
   /** Of the whole replica. */
   readonly nanosPerHour: bigint;
+  /** What was found in the cache meanwhile, and what it came to; see the price plan. */
+  readonly cachedTokens: bigint;
+  readonly prefillTokensPerSecond: bigint;
+  readonly estimatePpm: bigint;
+  readonly sharePpm: bigint;
+  readonly shareNanos: bigint;
 }
 
 export interface ReceiptsInput {
@@ -89,6 +95,12 @@ interface GpuRow {
   readonly ends_at: Date | null;
   readonly charged_ms: bigint;
   readonly nanos_per_hour: bigint;
+  readonly cached_tokens: bigint;
+  readonly prefill_tokens_per_second: bigint;
+  readonly estimate_ppm: bigint;
+  readonly share_ppm: bigint;
+  readonly share_nanos: bigint;
+  readonly saving_nanos: bigint;
 }
 
 const tokenReceipts = sql`
@@ -99,7 +111,7 @@ const tokenReceipts = sql`
     left join ledger_transfer t on t.key = 'tokens:' || u.charge_id`;
 
 const gpuReceipts = sql`
-  select w.*, p.gpu_type from gpu_window w join gpu_price p on p.id = w.price_version_id`;
+  select w.*, p.gpu_type, p.share_ppm, p.prefill_tokens_per_second from gpu_window w join gpu_price p on p.id = w.price_version_id`;
 
 export async function selectTokenReceipt(ctx: DbCtx, requestId: string): Promise<Receipt | undefined> {
   const { rows } = await sql<TokenRow>`${tokenReceipts} where u.request_id = ${requestId}`.execute(ctx.db);
@@ -169,7 +181,7 @@ function fromGpu(row: GpuRow): Receipt {
     priceVersionId: row.price_version_id,
     currency: row.currency,
     chargeNanos: row.charge_nanos,
-    savingNanos: 0n,
+    savingNanos: row.saving_nanos,
     transferId: row.transfer_id,
     usage: {
       kind: "gpu",
@@ -180,6 +192,11 @@ function fromGpu(row: GpuRow): Receipt {
       windowEnd: row.ends_at,
       chargedMs: row.charged_ms,
       nanosPerHour: row.nanos_per_hour,
+      cachedTokens: row.cached_tokens,
+      prefillTokensPerSecond: row.prefill_tokens_per_second,
+      estimatePpm: row.estimate_ppm,
+      sharePpm: row.share_ppm,
+      shareNanos: row.share_nanos,
     },
   };
 }

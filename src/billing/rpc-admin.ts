@@ -29,6 +29,7 @@ import {
   moneyFromWire,
   moneyToWire,
   providerFromWire,
+  savingsPlanFromWire,
   spendingToWire,
   tokenPriceToWire,
 } from "./convert.ts";
@@ -70,6 +71,7 @@ function adminPricingService(deps: RoutesDeps): ServiceImpl<typeof AdminPricingS
         gpuType: gpuTypeFromWire(request.gpuType),
         currency: rate.currency,
         nanosPerHour: rate.nanos,
+        ...savingsPlanFromWire(request),
         validFrom: dateFromWire(request.validFrom),
       };
       return answeredOnce(deps, context, CreateGpuPriceResponseSchema, async (tx) =>

@@ -65,11 +65,13 @@ function modelToWire(row: ModelUsageSum, currency: string) {
 
 function usageToWire(sum: UsageSum, currency: string) {
   const { requests, promptTokens, cachedTokens, completionTokens } = sum;
+  const whole = sum.chargeNanos + sum.savingNanos;
   return {
     ...{ requests, promptTokens, cachedTokens, completionTokens },
     ...(promptTokens > 0n && { cacheHitRate: Number(cachedTokens) / Number(promptTokens) }),
     gpuTimeMs: sum.gpuMs,
     amount: moneyToWire(sum.chargeNanos, currency),
     costSaving: moneyToWire(sum.savingNanos, currency),
+    ...(whole > 0n && { costSavingRate: Number(sum.savingNanos) / Number(whole) }),
   };
 }

@@ -397,10 +397,12 @@ test("usage is told by model with hit rate and saving, by day, narrowed by time 
   await ingestUsage(f.ctx, [usage(f, priced), usage(f, { ...priced, cachedTokens: 600 })]);
   const { modelId } = usage(f);
   const gpuTime = { requests: "0", promptTokens: "0", cachedTokens: "0", completionTokens: "0" };
-  const gpu = { ...gpuTime, gpuTimeMs: "20000", amount: usd("0", 20_000_000), costSaving: usd("0") };
+  const paid = { amount: usd("0", 20_000_000), costSaving: usd("0"), costSavingRate: 0 };
+  const gpu = { ...gpuTime, gpuTimeMs: "20000", ...paid };
   const tokens = {
     ...{ requests: "2", promptTokens: "2000", cachedTokens: "1000", completionTokens: "200" },
     ...{ cacheHitRate: 0.5, gpuTimeMs: "0", amount: usd("0", 3_200_000), costSaving: usd("0", 2_000_000) },
+    costSavingRate: 20 / 52,
   };
   const all = await call(user, "GET", "/v1/billing/usage");
   assert.deepEqual(all.body, {
@@ -408,7 +410,7 @@ test("usage is told by model with hit rate and saving, by day, narrowed by time 
       { modelId: windowModel, servedName: "", usage: gpu },
       { modelId, servedName: "tiny", usage: tokens },
     ],
-    total: { ...tokens, gpuTimeMs: "20000", amount: usd("0", 23_200_000) },
+    total: { ...tokens, gpuTimeMs: "20000", amount: usd("0", 23_200_000), costSavingRate: 20 / 252 },
     startTime: "2026-01-30T00:00:00Z",
     endTime: "2026-03-02T00:00:00Z",
     nextPageToken: "",

@@ -2,9 +2,10 @@
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import type { Money } from "../../gen/google/type/money_pb.js";
 import { type Receipt, ReceiptSchema } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import { estimatePpm, sharedSavings } from "../base/gpu-savings.ts";
 import { nanosForDuration, nanosForTokens } from "../base/money.ts";
 import { invalidArgument } from "../base/status.ts";
-import type { CountedReceipt } from "../base/what-if.ts";
+import type { CountedReceipt, CountedTime } from "../base/what-if.ts";
 import { nanosOf } from "./human.ts";
 
 /** A receipt whose charge is not what its counts come to. */
@@ -98,8 +99,13 @@ export function countedReceipts(receipts: readonly Receipt[]): readonly CountedR
 
 function countedUsage({ usage, priceVersionId }: Receipt): CountedReceipt["usage"] {
   if (usage.case === "gpu") {
-    const { gpuCount, chargedMs, hourlyRate } = usage.value;
-    return { kind: "gpu", gpuCount, chargedMs, nanosPerHour: nanosIn(hourlyRate) };
+    const { gpuCount, chargedMs, hourlyRate, valueSharePercent } = usage.value;
+    const sharePpm = BigInt(valueSharePercent) * PPM_PER_PERCENT;
+    const estimate = estimatePpm({ ...usage.value, sharePpm }, usage.value);
+    return {
+      ...{ kind: "gpu", gpuCount, chargedMs, sharePpm },
+      ...{ nanosPerHour: nanosIn(hourlyRate), estimatePpm: estimate },
+    };
   }
   const tokens = usage.case === "tokens" ? usage.value : undefined;
   return {
@@ -119,7 +125,7 @@ function boundsOf(receipt: Receipt): { readonly least: bigint; readonly most: bi
   const usage = countedUsage(receipt);
   if (usage.kind === "gpu") {
     const least = nanosForDuration(usage.nanosPerHour, usage.chargedMs);
-    return { least, most: least + 1n };
+    return { least: withShare(usage, least), most: withShare(usage, least + 1n) };
   }
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const exact = nanosForTokens([
@@ -128,6 +134,12 @@ function boundsOf(receipt: Receipt): { readonly least: bigint; readonly most: bi
     { tokens: completionTokens, nanosPerMillion: usage.outputNanosPerMillion },
   ]);
   return { least: exact, most: exact };
+}
+
+const PPM_PER_PERCENT = 10_000n;
+
+function withShare(usage: CountedTime, timeNanos: bigint): bigint {
+  return timeNanos + sharedSavings(usage, timeNanos, usage.estimatePpm).shareNanos;
 }
 
 function nanosIn(money: Money | undefined): bigint {

@@ -1,5 +1,6 @@
 /** What this domain is given: money, machines, engines, weights, and the small things that tests replace. */
 import type { BaseCtx } from "../base/ctx.ts";
+import type { SavingsPlan } from "../base/gpu-savings.ts";
 import type { SecretBox } from "../base/seal.ts";
 import type { StatusError } from "../base/status.ts";
 import type { Steps } from "../base/steps.ts";
@@ -16,7 +17,7 @@ import type { ConditionReason } from "./reasons.ts";
 import type { ModelStatus } from "./states.ts";
 
 /** A version of a price: per GPU and hour, or per replica and hour on CPUs. */
-export interface GpuPrice {
+export interface GpuPrice extends SavingsPlan {
   readonly versionId: string;
   readonly currency: string;
   readonly nanosPerHour: bigint;

@@ -3,6 +3,7 @@
  * this order: the request's own (thrown at once), terms of use, its name, access, place and fit, price, money.
  */
 
+import { mostWithShare } from "../base/gpu-savings.ts";
 import { nanosForDuration } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
@@ -113,7 +114,7 @@ export function costOf(
 ): Cost {
   // A replica on CPUs is priced as one.
   const perHour = price.nanosPerHour * BigInt(Math.max(1, place.gpuCount));
-  const hold = nanosForDuration(perHour, BigInt(deps.limits.windowMs));
+  const hold = mostWithShare(price, nanosForDuration(perHour, BigInt(deps.limits.windowMs)));
   return {
     currency: price.currency,
     holdNanos: hold * BigInt(replicas),

@@ -97,6 +97,8 @@ test("whatever is wrong is found by the check that looks for it, with its name",
       "update ledger_hold set state = 'released', ended_at = now() where purpose = 'gpu.window' and state = 'placed'",
     ],
     ["windows", "update gpu_window set charge_nanos = charge_nanos + 1 where state = 'captured'"],
+    ["windows", "update gpu_window set share_nanos = 1 where state = 'captured'"],
+    ["windows", "insert into cache_credited select gen_random_uuid(), 1"],
     ["windows", "delete from gpu_window where state = 'captured'"],
     [
       "refunds",

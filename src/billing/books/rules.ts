@@ -209,6 +209,21 @@ export const RULES: readonly Rule[] = [
   ),
   rule(
     "windows",
+    "captured windows whose share of savings is not what their plan says",
+    () => sql`
+    select w.id::text as name from gpu_window w join gpu_price p on p.id = w.price_version_id
+    where w.state = 'captured'
+      and w.share_nanos <> trunc((w.charge_nanos - w.share_nanos)::numeric * w.estimate_ppm * p.share_ppm / 1000000000000)`,
+  ),
+  rule(
+    "windows",
+    "models whose windows were credited with more cached tokens than they served",
+    () => sql`
+    select model_id::text as name from cache_credited c left join cache_served s using (model_id)
+    where c.cached_tokens > coalesce(s.cached_tokens, 0)`,
+  ),
+  rule(
+    "windows",
     "transfers for GPU time without their window",
     () => sql`
     select t.id::text as name from ledger_transfer t
@@ -289,7 +304,7 @@ export const RULES: readonly Rule[] = [
         sum(prompt_tokens) as prompt, sum(completion_tokens) as completion, 0 as gpu_ms, sum(charge_nanos) as charge, sum(saving_nanos) as saving
       from usage_record group by 1, 2
       union all
-      select user_id, (closed_at at time zone 'UTC')::date, 'gpu', 0, 0, 0, sum(charged_ms), sum(charge_nanos), 0
+      select user_id, (closed_at at time zone 'UTC')::date, 'gpu', 0, 0, 0, sum(charged_ms), sum(charge_nanos), sum(saving_nanos)
       from gpu_window where state = 'captured' group by 1, 2
     ), days as (
       select user_id, day, kind, sum(requests) as requests, sum(prompt_tokens) as prompt, sum(completion_tokens) as completion,

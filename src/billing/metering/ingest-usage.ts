@@ -3,6 +3,7 @@ import { type CaptureInput, captureHolds, lockHolds, postTransfer } from "../led
 import { selectTokenPricesById, type TokenPrice } from "../pricing/index.ts";
 import { readSettings } from "../settings.ts";
 import { addCharges } from "../spending/index.ts";
+import { addCached } from "./cached-store.ts";
 import { selectSliceUsers } from "./slice-store.ts";
 import { type PricedUsage, priceUsage, soundUsage, type UsageRecord } from "./usage.ts";
 import {
@@ -56,6 +57,10 @@ async function ingestBatch(
     counted.filter((row) => row.record.sliceId !== null),
   );
   await addToSums(tx, counted, prices);
+  await addCached(
+    tx,
+    counted.map(({ record }) => record),
+  );
   await onCounted(
     tx,
     counted.map(({ record }) => record),

@@ -1,5 +1,6 @@
 /** Every statement on gpu_slot and gpu_window. */
 import { sql } from "kysely";
+import type { SavingsPlan } from "../../base/gpu-savings.ts";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import { PROBE_GAP_MAX_MS, type Slot, type SlotPlace } from "./slot.ts";
 
@@ -38,7 +39,7 @@ export interface ProbeRow extends SlotKey {
 }
 
 /** One window's hold and price. */
-export interface GpuWindow {
+export interface GpuWindow extends SavingsPlan {
   readonly windowId: string;
   readonly holdId: string;
   readonly priceVersionId: string;
@@ -114,9 +115,11 @@ export async function selectWindows(
     price_version_id: string;
     nanos_per_hour: bigint;
     gpu_count: number;
-  }>`select id, hold_id, price_version_id, nanos_per_hour, gpu_count from gpu_window where id = any (${ids})`.execute(
-    tx.db,
-  );
+    share_ppm: bigint;
+    prefill_tokens_per_second: bigint;
+  }>`
+    select w.id, w.hold_id, w.price_version_id, w.nanos_per_hour, w.gpu_count, p.share_ppm, p.prefill_tokens_per_second
+    from gpu_window w join gpu_price p on p.id = w.price_version_id where w.id = any (${ids})`.execute(tx.db);
   return new Map(
     rows.map((row) => [
       row.id,
@@ -126,6 +129,8 @@ export async function selectWindows(
         priceVersionId: row.price_version_id,
         nanosPerHour: row.nanos_per_hour,
         gpuCount: row.gpu_count,
+        sharePpm: row.share_ppm,
+        prefillTokensPerSecond: row.prefill_tokens_per_second,
       },
     ]),
   );
@@ -152,6 +157,15 @@ export async function openWindow(
     where id = ${windowId}`.execute(tx.db);
 }
 
+/** What a closed window's cache saved, and how that was found. */
+export interface Saved {
+  readonly cachedTokens: bigint;
+  readonly estimatePpm: bigint;
+  /** Part of the charge. */
+  readonly shareNanos: bigint;
+  readonly savingNanos: bigint;
+}
+
 export async function closeWindow(
   tx: TxCtx,
   windowId: string,
@@ -160,12 +174,14 @@ export async function closeWindow(
     at: Date;
     chargedMs: bigint;
     nanos: bigint;
+    saved: Saved;
     transferId: bigint | null;
   },
 ): Promise<void> {
   await sql`
     update gpu_window set state = ${input.state}, closed_at = ${input.at}, charged_ms = ${input.chargedMs},
-      charge_nanos = ${input.nanos}, transfer_id = ${input.transferId}
+      charge_nanos = ${input.nanos}, transfer_id = ${input.transferId}, cached_tokens = ${input.saved.cachedTokens},
+      estimate_ppm = ${input.saved.estimatePpm}, share_nanos = ${input.saved.shareNanos}, saving_nanos = ${input.saved.savingNanos}
     where id = ${windowId}`.execute(tx.db);
 }
 

@@ -1,12 +1,14 @@
 /** Holding, opening and closing windows of GPU time: where the clock's rules meet the ledger. */
+import { estimatePpm, mostWithShare, sharedSavings } from "../../base/gpu-savings.ts";
 import { nanosForDuration } from "../../base/money.ts";
 import type { TxCtx } from "../../db/db.ts";
 import { holdUnderBudgets } from "../budgets/index.ts";
-import { captureHolds, endHold, placeHold, postTransfer } from "../ledger/index.ts";
+import { captureHolds, endHold, lockHolds, placeHold, postTransfer } from "../ledger/index.ts";
 import { type GpuPrice, replicaNanosPerHour } from "../pricing/index.ts";
 import { addCharges } from "../spending/index.ts";
+import { creditCached, skipCached } from "./cached-store.ts";
 import type { ClockStep, Slot } from "./slot.ts";
-import { closeWindow, type GpuWindow, insertWindow, openWindow } from "./slot-store.ts";
+import { closeWindow, type GpuWindow, insertWindow, openWindow, type Saved } from "./slot-store.ts";
 
 type Windows = ReadonlyMap<string, GpuWindow>;
 
@@ -21,6 +23,8 @@ export async function holdWindow(tx: TxCtx, slot: Slot, price: GpuPrice, now: Da
     priceVersionId: price.versionId,
     nanosPerHour: replicaNanosPerHour(price, slot.gpuCount),
     gpuCount: slot.gpuCount,
+    sharePpm: price.sharePpm,
+    prefillTokensPerSecond: price.prefillTokensPerSecond,
   };
   const { userId, modelId, currency } = slot;
   const nanos = wholeWindow(window, slot.windowMs);
@@ -47,11 +51,11 @@ export async function holdWindow(tx: TxCtx, slot: Slot, price: GpuPrice, now: Da
   };
 }
 
-/** Rounded up: windows are charged by differences of a floored sum, which may come to one nano more than a single floor. */
+/** Rounded up: windows are charged by differences of a floored sum, which may come to one nano more than a single floor. With the most that the plan may share. */
 function wholeWindow(window: GpuWindow, windowMs: number): bigint {
   const exact = window.nanosPerHour * BigInt(windowMs);
   const floor = nanosForDuration(window.nanosPerHour, BigInt(windowMs));
-  return exact % 3_600_000n === 0n ? floor : floor + 1n;
+  return mostWithShare(window, exact % 3_600_000n === 0n ? floor : floor + 1n);
 }
 
 /** Gives back what is held and was not opened: the held window, or the one after the open one. */
@@ -65,6 +69,7 @@ export async function releaseHeld(tx: TxCtx, slot: Slot, windows: Windows, at: D
     at,
     chargedMs: 0n,
     nanos: 0n,
+    saved: NOTHING,
     transferId: null,
   });
   return slot.state === "held" ? { ...slot, state: "none", windowId: null } : { ...slot, nextWindowId: null };
@@ -101,6 +106,7 @@ async function open(tx: TxCtx, slot: Slot, windows: Windows, startsAt: Date): Pr
   if (!window) return slot;
   const endsAt = new Date(startsAt.getTime() + slot.windowMs);
   await openWindow(tx, window.windowId, { startsAt, endsAt });
+  if (estimates(window)) await skipCached(tx, slot);
   return {
     ...slot,
     state: "open",
@@ -118,8 +124,10 @@ export async function captureOpen(tx: TxCtx, slot: Slot, windows: Windows, at: D
   const window = slot.windowId === null ? undefined : windows.get(slot.windowId);
   if (slot.state !== "open" || !window) return slot;
   const priceMs = slot.priceMs + slot.openMs;
-  const nanos =
+  const timeNanos =
     nanosForDuration(window.nanosPerHour, priceMs) - nanosForDuration(window.nanosPerHour, slot.priceMs);
+  const saved = await savedIn(tx, slot, window, timeNanos);
+  const nanos = timeNanos + saved.shareNanos;
   const [transferId = null] = await captureHolds(tx, [
     { holdId: window.holdId, key: `gpu:${window.windowId}`, code: "charge.gpu", nanos, ends: true, at },
   ]);
@@ -128,9 +136,10 @@ export async function captureOpen(tx: TxCtx, slot: Slot, windows: Windows, at: D
     at,
     chargedMs: slot.openMs,
     nanos,
+    saved,
     transferId,
   });
-  if (slot.openMs > 0n) await addToSums(tx, slot, at, nanos);
+  if (slot.openMs > 0n) await addToSums(tx, slot, at, { nanos, savingNanos: saved.savingNanos });
   return {
     ...slot,
     state: "none",
@@ -142,11 +151,31 @@ export async function captureOpen(tx: TxCtx, slot: Slot, windows: Windows, at: D
   };
 }
 
-function addToSums(tx: TxCtx, slot: Slot, at: Date, chargeNanos: bigint): Promise<void> {
+const NOTHING: Saved = { cachedTokens: 0n, estimatePpm: 0n, shareNanos: 0n, savingNanos: 0n };
+
+function estimates(window: GpuWindow): boolean {
+  return window.prefillTokensPerSecond > 0n;
+}
+
+/** The cache's part of a window that ends. The money is locked first, as everything that counts tokens does it. */
+async function savedIn(tx: TxCtx, slot: Slot, window: GpuWindow, timeNanos: bigint): Promise<Saved> {
+  if (!estimates(window) || slot.openMs === 0n) return NOTHING;
+  await lockHolds(tx, [window.holdId]);
+  const cachedTokens = await creditCached(tx, slot);
+  const estimate = estimatePpm(window, { cachedTokens, gpuCount: slot.gpuCount, chargedMs: slot.openMs });
+  return { cachedTokens, estimatePpm: estimate, ...sharedSavings(window, timeNanos, estimate) };
+}
+
+function addToSums(
+  tx: TxCtx,
+  slot: Slot,
+  at: Date,
+  { nanos: chargeNanos, savingNanos }: { readonly nanos: bigint; readonly savingNanos: bigint },
+): Promise<void> {
   const { userId, modelId, currency, openMs: gpuMs } = slot;
   return addCharges(tx, [
     {
-      ...{ userId, modelId, servedName: "", kind: "gpu", currency, at, gpuMs, chargeNanos, savingNanos: 0n },
+      ...{ userId, modelId, servedName: "", kind: "gpu", currency, at, gpuMs, chargeNanos, savingNanos },
       ...{ requests: 0, promptTokens: 0, cachedTokens: 0, completionTokens: 0 },
     },
   ]);

@@ -1,4 +1,5 @@
 /** Prices have versions; a version is never changed, and takes over at its validFrom. */
+import type { SavingsPlan } from "../../base/gpu-savings.ts";
 import { nanosForTokens } from "../../base/money.ts";
 import type { GpuType } from "../../engines/engine.ts";
 
@@ -8,7 +9,7 @@ export type Provider = "ONPREM" | "NEBIUS" | "LAMBDA" | "YOTTA";
 export const PRICE_MAX_NANOS = 1_000_000n * 1_000_000_000n;
 
 /** The version of a GPU price that is in force: of one GPU for an hour, or of one replica on CPUs. */
-export interface GpuPrice {
+export interface GpuPrice extends SavingsPlan {
   readonly versionId: string;
   readonly currency: string;
   readonly nanosPerHour: bigint;

@@ -1,5 +1,6 @@
 /** Ends prices: a version says that from here on there is none. */
 import { recordAudit } from "../../audit/index.ts";
+import { NO_SAVINGS } from "../../base/gpu-savings.ts";
 import { invalidArgument, StatusError } from "../../base/status.ts";
 import { type DbCtx, withTransaction } from "../../db/db.ts";
 import { readSettings } from "../settings.ts";
@@ -29,7 +30,8 @@ export function removeGpuPrice(
     const { currency } = await readSettings(tx);
     const known = await selectGpuPriceVersionAt(tx, { ...input, at: validFrom });
     if (!known || known.removed) throw nothingToEnd();
-    const end = { ...input, versionId: tx.random.uuid(), currency, nanosPerHour: 0n, validFrom };
+    const nothing = { currency, nanosPerHour: 0n, ...NO_SAVINGS };
+    const end = { ...input, versionId: tx.random.uuid(), ...nothing, validFrom };
     const version = { ...end, active: false, removed: true };
     if (!(await insertGpuPrice(tx, version, now))) throw priceConflict();
     await recordAudit(tx, {

@@ -1,4 +1,5 @@
 import { recordAudit } from "../../audit/index.ts";
+import { NO_SAVINGS, type SavingsPlan } from "../../base/gpu-savings.ts";
 import { formatMoney } from "../../base/money.ts";
 import { type DbCtx, withTransaction } from "../../db/db.ts";
 import type { GpuType } from "../../engines/engine.ts";
@@ -6,7 +7,8 @@ import type { GpuPriceVersion, Provider } from "./model.ts";
 import { priceConflict, requirePrice } from "./rules.ts";
 import { insertGpuPrice } from "./store.ts";
 
-export interface NewGpuPrice {
+/** Without a plan the savings are passed through, and none are estimated. */
+export interface NewGpuPrice extends Partial<SavingsPlan> {
   readonly provider: Provider;
   /** "" = every region of the provider that has no price of its own. */
   readonly region: string;
@@ -28,6 +30,7 @@ export async function setGpuPrice(ctx: DbCtx, input: NewGpuPrice): Promise<GpuPr
     now,
   });
   const price = {
+    ...NO_SAVINGS,
     ...input,
     versionId: ctx.random.uuid(),
     validFrom,
@@ -45,6 +48,7 @@ export async function setGpuPrice(ctx: DbCtx, input: NewGpuPrice): Promise<GpuPr
         gpuType: input.gpuType,
         hourly: formatMoney({ currency: input.currency, nanos: input.nanosPerHour }),
         validFrom: validFrom.toISOString(),
+        share: `${price.sharePpm / 10_000n} %`,
       },
     });
     return price;

@@ -11,6 +11,8 @@ interface GpuRow {
   readonly gpu_type: GpuType;
   readonly currency: string;
   readonly nanos_per_hour: bigint;
+  readonly share_ppm: bigint;
+  readonly prefill_tokens_per_second: bigint;
   readonly valid_from: Date;
   readonly active: boolean;
   readonly removed: boolean;
@@ -115,9 +117,10 @@ export async function selectGpuPriceVersions(
 /** False when a version begins at the same moment. */
 export async function insertGpuPrice(ctx: DbCtx, price: GpuPriceVersion, createdAt: Date): Promise<boolean> {
   const { numAffectedRows } = await sql`
-    insert into gpu_price (id, provider, region, gpu_type, currency, nanos_per_hour, valid_from, created_at, removed)
+    insert into gpu_price (id, provider, region, gpu_type, currency, nanos_per_hour, share_ppm,
+      prefill_tokens_per_second, valid_from, created_at, removed)
     values (${price.versionId}, ${price.provider}, ${price.region}, ${price.gpuType}, ${price.currency},
-      ${price.nanosPerHour}, ${price.validFrom}, ${createdAt}, ${price.removed})
+      ${price.nanosPerHour}, ${price.sharePpm}, ${price.prefillTokensPerSecond}, ${price.validFrom}, ${createdAt}, ${price.removed})
     on conflict on constraint gpu_price_once do nothing`.execute(ctx.db);
   return numAffectedRows === 1n;
 }
@@ -197,6 +200,8 @@ function gpuVersion(row: GpuRow): GpuPriceVersion {
     gpuType: row.gpu_type,
     currency: row.currency,
     nanosPerHour: row.nanos_per_hour,
+    sharePpm: row.share_ppm,
+    prefillTokensPerSecond: row.prefill_tokens_per_second,
     validFrom: row.valid_from,
     active: row.active,
     removed: row.removed,

@@ -10,7 +10,11 @@ import {
   RemoveGpuPriceResponseSchema,
   RemoveServerlessPriceResponseSchema,
 } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
-import type { GpuPrice, ServerlessPrice } from "../../../gen/tensormesh/billing/v1/pricing_service_pb.js";
+import {
+  type GpuPrice,
+  PricePlan,
+  type ServerlessPrice,
+} from "../../../gen/tensormesh/billing/v1/pricing_service_pb.js";
 import { CloudProvider } from "../../../gen/tensormesh/common/v1/cloud_provider_pb.js";
 import { type Amount, moneyOf, parseAmount } from "../amount.ts";
 import { money, time } from "../human.ts";
@@ -23,12 +27,18 @@ import { table } from "../table.ts";
 import { gpuName, gpuTypeOf, providerOf } from "../wire-words.ts";
 import { AS_ADMIN } from "./admin-users.ts";
 import { parseWhen } from "./keys.ts";
+import { parsePositive } from "./numbers.ts";
 
 interface GpuSetOptions extends CommonOptions {
   readonly provider: string;
   readonly region?: string;
   readonly gpu?: string;
   readonly from?: Date;
+}
+
+interface GpuPlanOptions extends GpuSetOptions {
+  readonly valueShare?: number | true;
+  readonly prefillTokens?: number;
 }
 
 interface UpcomingOptions extends ListOptions {
@@ -71,7 +81,17 @@ function addGpuPrices(gpu: Command, io: CliIo): void {
     .option("--region <name>", "only in this region")
     .option("--gpu <type>", "A100, H100, H200 or B200; a replica on CPUs where absent")
     .option("--from <when>", "a date, or a time from now such as 12h", parseWhen(io))
-    .action((rate: Amount, options: GpuSetOptions) =>
+    .option(
+      "--prefill-tokens <n>",
+      "prompt tokens that a GPU takes a second: estimates what the cache saves",
+      parsePositive,
+    )
+    .option(
+      "--value-share [percent]",
+      "charge this part of the estimated savings; 30 where no number is given",
+      parsePositive,
+    )
+    .action((rate: Amount, options: GpuPlanOptions) =>
       run(io, options, (session) => setGpu(session, rate, options), AS_ADMIN),
     );
 }
@@ -138,7 +158,7 @@ async function listGpu(session: Session, options: UpcomingOptions): Promise<void
   );
 }
 
-async function setGpu(session: Session, rate: Amount, options: GpuSetOptions): Promise<void> {
+async function setGpu(session: Session, rate: Amount, options: GpuPlanOptions): Promise<void> {
   const [hourlyRate] = await moneyOf(session, [rate]);
   const request = {
     cloudProvider: providerOf(options.provider, "--provider"),
@@ -146,6 +166,9 @@ async function setGpu(session: Session, rate: Amount, options: GpuSetOptions): P
     gpuType: gpuTypeOf(options.gpu ?? "", "--gpu"),
     ...(hourlyRate && { hourlyRate }),
     ...(options.from === undefined ? {} : { validFrom: timestampFromDate(options.from) }),
+    ...(options.valueShare !== undefined && { pricePlan: PricePlan.VALUE_SHARE }),
+    ...(typeof options.valueShare === "number" && { valueSharePercent: options.valueShare }),
+    prefillTokensPerSecond: BigInt(options.prefillTokens ?? 0),
   };
   const answer = await session.client(AdminPricingService).createGpuPrice(request, session.keyed());
   session.output.message(CreateGpuPriceResponseSchema, answer, () => gpuTable([present(answer.price)]));
@@ -211,6 +234,7 @@ function gpuTable(prices: readonly GpuPrice[]): string {
       { title: "REGION" },
       { title: "HARDWARE" },
       { title: "PER HOUR", right: true },
+      { title: "SHARE", right: true },
       { title: "FROM" },
       { title: "" },
       { title: "VERSION" },
@@ -220,6 +244,7 @@ function gpuTable(prices: readonly GpuPrice[]): string {
       price.region || "every",
       gpuName(price.gpuType) || "CPU",
       money(price.hourlyRate),
+      price.valueSharePercent === 0 ? "" : `${price.valueSharePercent} %`,
       time(price.validFrom),
       price.isRemoved ? "ends" : price.isActive ? "in force" : "",
       price.priceVersionId,

@@ -3,6 +3,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import {
   GetReceiptResponseSchema,
+  type GpuUsage,
   ListReceiptsResponseSchema,
   type Receipt,
   ReceiptService,
@@ -113,6 +114,19 @@ function usageFacts({ usage }: Receipt): readonly (readonly [string, string])[] 
     ["window", window],
     ["charged", `${duration(Number(gpu.chargedMs) / 1_000)}${lasted}`],
     ["per hour", money(gpu.hourlyRate)],
+    ...savingsFacts(gpu),
+  ];
+}
+
+/** How the saving was estimated, where the price says so. */
+function savingsFacts(gpu: GpuUsage): readonly (readonly [string, string])[] {
+  if (gpu.prefillTokensPerSecond === 0n) return [];
+  const percent = (Number(gpu.estimatedSavingsPpm) / 10_000).toFixed(1);
+  const found = `${gpu.cachedTokens} tokens, which would have taken ${percent} % more time at ${gpu.prefillTokensPerSecond} a second`;
+  if (gpu.valueSharePercent === 0) return [["cached", found]];
+  return [
+    ["cached", found],
+    ["shared", `${money(gpu.valueShare)}, ${gpu.valueSharePercent} % of that, in the charge`],
   ];
 }
 

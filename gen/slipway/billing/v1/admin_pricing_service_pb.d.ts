@@ -10,7 +10,7 @@ import type { CloudProvider } from "../../../tensormesh/common/v1/cloud_provider
 import type { GPUType } from "../../../tensormesh/common/v1/gpu_type_pb.js";
 import type { Money } from "../../../google/type/money_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { GpuPrice, ServerlessPrice } from "../../../tensormesh/billing/v1/pricing_service_pb.js";
+import type { GpuPrice, PricePlan, ServerlessPrice } from "../../../tensormesh/billing/v1/pricing_service_pb.js";
 
 /**
  * Describes the file slipway/billing/v1/admin_pricing_service.proto.
@@ -57,6 +57,27 @@ export declare type CreateGpuPriceRequest = Message<"slipway.billing.v1.CreateGp
    * @generated from field: google.protobuf.Timestamp valid_from = 5;
    */
   validFrom?: Timestamp | undefined;
+
+  /**
+   * What becomes of what the cache saves; unspecified passes all of it through.
+   *
+   * @generated from field: tensormesh.billing.v1.PricePlan price_plan = 6;
+   */
+  pricePlan: PricePlan;
+
+  /**
+   * Percent of the estimated savings that the user pays beside the time, with VALUE_SHARE; zero for 30.
+   *
+   * @generated from field: int32 value_share_percent = 7;
+   */
+  valueSharePercent: number;
+
+  /**
+   * Prompt tokens that one GPU takes in a second: cached tokens ÷ this is the time that they saved. Zero estimates nothing.
+   *
+   * @generated from field: int64 prefill_tokens_per_second = 8;
+   */
+  prefillTokensPerSecond: bigint;
 };
 
 /**

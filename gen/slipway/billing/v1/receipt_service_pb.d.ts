@@ -69,7 +69,7 @@ export declare type Receipt = Message<"slipway.billing.v1.Receipt"> & {
   charge?: Money | undefined;
 
   /**
-   * What the cached tokens would have cost as input.
+   * What the cached tokens would have cost as input; of GPU time, what the cache is estimated to have saved, less the shared part.
    *
    * @generated from field: google.type.Money cost_saving = 8;
    */
@@ -228,6 +228,41 @@ export declare type GpuUsage = Message<"slipway.billing.v1.GpuUsage"> & {
    * @generated from field: google.type.Money hourly_rate = 7;
    */
   hourlyRate?: Money | undefined;
+
+  /**
+   * Tokens that the model found in its cache meanwhile, as far as this window is credited with them.
+   *
+   * @generated from field: int64 cached_tokens = 8;
+   */
+  cachedTokens: bigint;
+
+  /**
+   * Prompt tokens that one GPU takes in a second, by the price; zero where nothing is estimated.
+   *
+   * @generated from field: int64 prefill_tokens_per_second = 9;
+   */
+  prefillTokensPerSecond: bigint;
+
+  /**
+   * The time that the cached tokens would have taken, in millionths of the charged time; at most 1000000.
+   *
+   * @generated from field: int64 estimated_savings_ppm = 10;
+   */
+  estimatedSavingsPpm: bigint;
+
+  /**
+   * Percent of what that time costs which the user pays: zero with a plan that passes savings through.
+   *
+   * @generated from field: int32 value_share_percent = 11;
+   */
+  valueSharePercent: number;
+
+  /**
+   * That part, in the charge.
+   *
+   * @generated from field: google.type.Money value_share = 12;
+   */
+  valueShare?: Money | undefined;
 };
 
 /**

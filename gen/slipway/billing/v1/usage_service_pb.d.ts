@@ -68,11 +68,19 @@ export declare type Usage = Message<"slipway.billing.v1.Usage"> & {
   amount?: Money | undefined;
 
   /**
-   * What the cached tokens would have cost as input, receipt by receipt; zero on a deployment, whose tokens cost nothing.
+   * What the cache saved, receipt by receipt: cached tokens at the price of input; on GPU time what they are estimated to have
+   * saved of it, where its price says how, less what the price's plan shares.
    *
    * @generated from field: google.type.Money cost_saving = 8;
    */
   costSaving?: Money | undefined;
+
+  /**
+   * The saving as a part of what it would have cost without the cache, 0 to 1; absent where that is nothing.
+   *
+   * @generated from field: optional double cost_saving_rate = 9;
+   */
+  costSavingRate?: number | undefined;
 };
 
 /**

@@ -2,7 +2,7 @@
 // @generated from file tensormesh/billing/v1/pricing_service.proto (package tensormesh.billing.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { GPUType } from "../../common/v1/gpu_type_pb.js";
 import type { CloudProvider } from "../../common/v1/cloud_provider_pb.js";
@@ -75,6 +75,27 @@ export declare type GpuPrice = Message<"tensormesh.billing.v1.GpuPrice"> & {
    * @generated from field: bool is_removed = 1003;
    */
   isRemoved: boolean;
+
+  /**
+   * What becomes of what the cache saves.
+   *
+   * @generated from field: tensormesh.billing.v1.PricePlan price_plan = 1004;
+   */
+  pricePlan: PricePlan;
+
+  /**
+   * Percent of the estimated savings that are paid beside the time; zero unless the plan is VALUE_SHARE.
+   *
+   * @generated from field: int32 value_share_percent = 1005;
+   */
+  valueSharePercent: number;
+
+  /**
+   * Prompt tokens that one GPU takes in a second, which the estimate is made with; zero where nothing is estimated.
+   *
+   * @generated from field: int64 prefill_tokens_per_second = 1006;
+   */
+  prefillTokensPerSecond: bigint;
 };
 
 /**
@@ -252,6 +273,39 @@ export declare type ListServerlessPricingResponse = Message<"tensormesh.billing.
  * Use `create(ListServerlessPricingResponseSchema)` to create a new message.
  */
 export declare const ListServerlessPricingResponseSchema: GenMessage<ListServerlessPricingResponse>;
+
+/**
+ * What becomes of what the cache saves on GPU time.
+ *
+ * @generated from enum tensormesh.billing.v1.PricePlan
+ */
+export enum PricePlan {
+  /**
+   * As PASS_THROUGH.
+   *
+   * @generated from enum value: PRICE_PLAN_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The user pays for time alone; all that the cache saves is theirs.
+   *
+   * @generated from enum value: PRICE_PLAN_PASS_THROUGH = 1;
+   */
+  PASS_THROUGH = 1,
+
+  /**
+   * Beside the time the user pays a share of what the cache is estimated to have saved.
+   *
+   * @generated from enum value: PRICE_PLAN_VALUE_SHARE = 2;
+   */
+  VALUE_SHARE = 2,
+}
+
+/**
+ * Describes the enum tensormesh.billing.v1.PricePlan.
+ */
+export declare const PricePlanSchema: GenEnum<PricePlan>;
 
 /**
  * The price lists. Both are public to every user.

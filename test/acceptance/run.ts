@@ -26,6 +26,17 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PROOFS: readonly Proof[] = [
   { name: "a kill -9 at every named step", minutesMax: 20, files: ["test/acceptance/kill-walk.test.ts"] },
   {
+    name: "the hard cap: gateways and workers that are killed spend from one balance",
+    minutesMax: 5,
+    files: ["test/acceptance/hard-cap/hard-cap.test.ts"],
+  },
+  {
+    name: "the hard cap: thousands of histories",
+    minutesMax: 30,
+    files: ["src/proof/proof.test.ts"],
+    env: { SLIPWAY_PROOF_HISTORIES: "3000", SLIPWAY_PROOF_SEED: "1000" },
+  },
+  {
     name: "a kill -9 before every statement of top-ups, refunds and events",
     minutesMax: 10,
     files: ["src/billing/payments/stripe/crash.test.ts"],

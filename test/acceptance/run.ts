@@ -37,6 +37,11 @@ const PROOFS: readonly Proof[] = [
     env: { SLIPWAY_PROOF_HISTORIES: "3000", SLIPWAY_PROOF_SEED: "1000" },
   },
   {
+    name: "an installation that loses its engine, its Postgres and itself",
+    minutesMax: 5,
+    files: ["test/acceptance/supervision.test.ts"],
+  },
+  {
     name: "a kill -9 before every statement of top-ups, refunds and events",
     minutesMax: 10,
     files: ["src/billing/payments/stripe/crash.test.ts"],

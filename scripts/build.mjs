@@ -11,6 +11,9 @@ const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
 execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
 cpSync(join(root, "gen"), join(dist, "gen"), { recursive: true });
 cpSync(join(root, "migrations"), join(dist, "migrations"), { recursive: true });
+// What rented machines are sent, as it is.
+const agent = join("src", "providers", "lambda", "agent", "agent.py");
+cpSync(join(root, agent), join(dist, agent));
 // The viewer of the API reference, with its licence: installed programs have no packages that only developers need.
 const viewer = join(root, "node_modules", "openapi-explorer");
 cpSync(join(viewer, "dist", "browser", "openapi-explorer.min.js"), join(dist, "docs-viewer.js"));

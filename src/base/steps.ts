@@ -30,6 +30,10 @@ export const STEPS = [
   // Nebius driver
   "nebius.created",
   "nebius.removing",
+  // Lambda Cloud driver
+  "lambda.recorded",
+  "lambda.created",
+  "lambda.removing",
   // gateway
   "gateway.usage-written",
   "gateway.usage-shipped",

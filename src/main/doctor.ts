@@ -7,6 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import { systemRandom } from "../base/random.ts";
 import { StatusError } from "../base/status.ts";
+import { lambdaAccount } from "../providers/lambda/index.ts";
 import type { Config } from "./config.ts";
 import { loginFinding } from "./doctor-login.ts";
 import type { Installation } from "./installation.ts";
@@ -75,14 +76,14 @@ export async function examineProvider(
 const REGION_MS = 60_000;
 
 async function regions(config: Config, clock: Clock, findings: Finding[], provider?: string): Promise<void> {
+  const isAsked = (name: string) => provider === undefined || provider === name;
   try {
-    const providers = await providersOf(config);
-    const asked = providers.regions.filter((one) => provider === undefined || one.provider === provider);
-    for (const region of asked) {
-      const driver = clusterOf(config, region);
+    const { lambda, regions: places } = await providersOf(config);
+    const asked = places.filter((one) => isAsked(one.provider)).map((region) => clusterOf(config, region));
+    for (const place of [...asked, ...(lambda && isAsked("lambda") ? [lambdaAccount(lambda)] : [])]) {
       const signal = AbortSignal.timeout(REGION_MS);
-      findings.push(...(await driver.check({ clock, random: systemRandom, log: silentLog, signal })));
-      await driver.close();
+      findings.push(...(await place.check({ clock, random: systemRandom, log: silentLog, signal })));
+      await place.close();
     }
   } catch (error) {
     findings.push({ check: "providers", ...unexpected(error) });

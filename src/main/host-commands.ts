@@ -40,7 +40,7 @@ export function addHostCommands(program: Command): void {
   program
     .command("doctor")
     .description("look at what this installation needs, and say what is wrong")
-    .option("--provider <name>", "only the places of this provider: onprem, nebius, yotta")
+    .option("--provider <name>", "only the places of this provider: onprem, nebius, lambda, yotta")
     .option("--output <format>", "text or json", "text")
     .action((options: { output: string; provider?: string }) =>
       guarded(() => runDoctor(options.output === "json", options.provider)),

@@ -7,6 +7,7 @@ import { llamaCpp, tinyGguf } from "../engines/llama-cpp/index.ts";
 import { failureOf, vllm } from "../engines/vllm/index.ts";
 import type { Driver } from "../providers/driver.ts";
 import { type KubernetesDriver, kubernetesDriver } from "../providers/kubernetes/index.ts";
+import { type LaunchGate, lambdaDriver } from "../providers/lambda/index.ts";
 import { type LocalDriver, localDriver } from "../providers/local/index.ts";
 import { nebiusDriver } from "../providers/nebius/index.ts";
 import { createWeights, type Weights } from "../weights/index.ts";
@@ -23,11 +24,19 @@ export interface Machines {
   close(): Promise<void>;
 }
 
+/** What is needed to rent machines of one's own: the same in every process of the installation. */
+export interface Renting {
+  readonly machineKey: Buffer;
+  /** One launcher an account. */
+  gate(account: string): LaunchGate;
+}
+
 export function machinesOf(
   config: Config,
   providers: ProvidersConfig,
   version: string,
   steps: Steps,
+  renting: Renting,
 ): Machines {
   const client = hubClient(config, version);
   const weights = createWeights({
@@ -50,15 +59,20 @@ export function machinesOf(
     programs: { vllm: { engine: vllm, words: wordsOf(config.SLIPWAY_VLLM_COMMAND), failureOf } },
     steps,
   });
-  const clusters = providers.regions.map((region) => clusterOf(config, region, steps));
+  const places: RegionDriver[] = providers.regions.map((region) => clusterOf(config, region, steps));
+  if (providers.lambda) {
+    const { machineKey, gate } = renting;
+    const common = { ...commonOf(config), config: providers.lambda, vllm: CONTAINERS.vllm, steps };
+    places.push(lambdaDriver({ ...common, machineKey, gate: gate("lambda") }));
+  }
   return {
     weights,
     engines: [llamaCpp, vllm],
     local,
-    drivers: [local, ...clusters],
+    drivers: [local, ...places],
     async close() {
       await local.close();
-      for (const cluster of clusters) await cluster.close();
+      for (const place of places) await place.close();
       await client.close();
     },
   };
@@ -66,22 +80,25 @@ export function machinesOf(
 
 const PROVIDERS = { onprem: "ONPREM", nebius: "NEBIUS", yotta: "YOTTA" } as const;
 
+/** Engines that are programs of their own, as containers. */
+const CONTAINERS = { vllm: { engine: vllm, failureOf } } as const;
+
+type PlaceConfig = Pick<Config, "SLIPWAY_DRAIN_MAX_SECONDS" | "HF_ENDPOINT">;
+
+function commonOf(config: PlaceConfig) {
+  return { drainMaxSeconds: config.SLIPWAY_DRAIN_MAX_SECONDS, hubEndpoint: config.HF_ENDPOINT };
+}
+
 /** A driver of the providers' file: it can say what is wrong with its place, and holds connections. */
 export type RegionDriver = Driver & Pick<KubernetesDriver, "check" | "close">;
 
 /** The driver of a region that is a Kubernetes cluster. Nothing is asked of the cluster yet. */
 export function clusterOf(
-  config: Pick<Config, "SLIPWAY_DRAIN_MAX_SECONDS" | "HF_ENDPOINT">,
+  config: PlaceConfig,
   { provider, region, kubernetes, nebius }: RegionConfig,
   steps?: Steps,
 ): RegionDriver {
-  const common = {
-    region,
-    engines: { vllm: { engine: vllm, failureOf } },
-    drainMaxSeconds: config.SLIPWAY_DRAIN_MAX_SECONDS,
-    hubEndpoint: config.HF_ENDPOINT,
-    ...(steps ? { steps } : {}),
-  };
+  const common = { ...commonOf(config), region, engines: CONTAINERS, ...(steps ? { steps } : {}) };
   if (nebius) return nebiusDriver({ ...common, config: nebius, kubernetes });
   return kubernetesDriver({ ...common, provider: PROVIDERS[provider], config: kubernetes });
 }

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parseProviders, readProviders } from "./providers-config.ts";
+import { parseProviders, providersOf, readProviders } from "./providers-config.ts";
 
 const KUBERNETES = {
   kubeconfig: "/etc/slipway/rack.yaml",
@@ -78,4 +78,30 @@ test("a Nebius region makes its nodes, or is a cluster as it is; a Yotta region 
     parse({ ...cloud, region: "mars-1", nebius: { ...nebius, gpus: { H100: {} } } }).regions.length,
     1,
   );
+});
+
+const LAMBDA = {
+  apiKeyFile: "/etc/slipway/lambda.key",
+  regions: ["us-east-1"],
+  engines: { vllm: { image: "vllm/vllm-openai:v0.32.0" } },
+};
+
+test("an account at Lambda comes with its defaults; its key goes by file, and nowhere in plain text", () => {
+  const of = (lambda: object) =>
+    parseProviders(JSON.stringify({ lambda: { ...LAMBDA, ...lambda } }), "local").lambda;
+  assert.deepEqual([of({})?.port, of({})?.endpoint], [8443, "https://cloud.lambda.ai/api/v1"]);
+  assert.throws(() => of({ apiKey: "secret-value" }), /lambda: .*apiKey/);
+  assert.throws(() => of({ regions: ["us-east-9"] }), /lambda\.regions\[0\]/);
+  assert.throws(() => of({ endpoint: "http://cloud.lambda.ai/api/v1" }), /lambda\.endpoint: must be https/);
+  assert.throws(() => of({ fileSystems: { mars: "weights" } }), /lambda\.fileSystems/);
+});
+
+test("play money rents no machines", async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), "slipway-providers-"));
+  t.after(() => rm(dir, { recursive: true }));
+  const file = join(dir, "providers.json");
+  await writeFile(file, JSON.stringify({ lambda: LAMBDA }), { mode: 0o600 });
+  const config = { SLIPWAY_PROVIDERS_FILE: file, SLIPWAY_REGION: "local" };
+  await assert.rejects(providersOf({ ...config, SLIPWAY_PAYMENTS: "test" }), /lambda costs real money/);
+  assert.ok((await providersOf({ ...config, SLIPWAY_PAYMENTS: "off" })).lambda);
 });

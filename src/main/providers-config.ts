@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { StatusError } from "../base/status.ts";
 import { kubernetesSchema } from "../providers/kubernetes/config.ts";
+import { lambdaSchema } from "../providers/lambda/config.ts";
 import { nebiusSchema } from "../providers/nebius/config.ts";
 import { kindsOf } from "../providers/nebius/presets.ts";
 import type { Config } from "./config.ts";
@@ -30,6 +31,8 @@ const region = z
 
 const schema = z.strictObject({
   regions: z.array(region).max(100).default([]),
+  /** An account at Lambda Cloud, with the regions in which machines may be had. */
+  lambda: lambdaSchema.optional(),
 });
 
 export type ProvidersConfig = z.infer<typeof schema>;
@@ -44,10 +47,11 @@ export async function providersOf(
   config: Pick<Config, "SLIPWAY_PROVIDERS_FILE" | "SLIPWAY_REGION" | "SLIPWAY_PAYMENTS">,
 ): Promise<ProvidersConfig> {
   const providers = await readProviders(config.SLIPWAY_PROVIDERS_FILE, config.SLIPWAY_REGION);
-  const cloud = providers.regions.find((one) => one.provider !== "onprem");
+  const rented = providers.regions.find((one) => one.provider !== "onprem")?.provider;
+  const cloud = rented ?? (providers.lambda && "lambda");
   if (config.SLIPWAY_PAYMENTS !== "test" || !cloud) return providers;
   throw refused(
-    `${cloud.provider} costs real money, and SLIPWAY_PAYMENTS=test takes play money. Turn one of them off`,
+    `${cloud} costs real money, and SLIPWAY_PAYMENTS=test takes play money. Turn one of them off`,
   );
 }
 

@@ -9,6 +9,7 @@ import { hearChanges } from "./changes.ts";
 import { invoicesOf, modelsDeps, storageDeps, webhooksDeps } from "./domain-deps.ts";
 import type { Installation } from "./installation.ts";
 import { stepsFrom } from "./kill-steps.ts";
+import { rentingOf } from "./launch-gate.ts";
 import { addLedgerMetrics } from "./ledger-metrics.ts";
 import { machinesOf } from "./machines.ts";
 import { serveMetrics } from "./metrics-server.ts";
@@ -77,7 +78,7 @@ export async function serve(
       gatewayUrl = config.SLIPWAY_GATEWAY_URL ?? urlOf(config.SLIPWAY_BIND, port);
       registries.push(gateway.registry);
     }
-    const machines = machinesOf(config, await providersOf(config), VERSION, steps);
+    const machines = machinesOf(config, await providersOf(config), VERSION, steps, rentingOf(installation));
     undo.push(machines.close);
     const storage = storageDeps(config, machines);
     const models = {

@@ -125,12 +125,30 @@ const PROOFS: readonly Proof[] = [
     missing: podsMissing,
   },
   {
+    name: "Lambda Cloud: what every driver promises, and a model through the gateway, over a fake of its API with real agents and engines",
+    minutesMax: 15,
+    files: ["test/acceptance/lambda/driver.test.ts", "test/acceptance/lambda/deploy.test.ts"],
+    missing: agentMissing,
+  },
+  {
     name: "histories of the whole control plane",
     minutesMax: 10,
     files: ["test/sim/sim.test.ts"],
     env: { SLIPWAY_SIM_SEEDS: "40" },
   },
 ];
+
+/** What a rented machine has, and its agent is run by here. */
+async function agentMissing(): Promise<string | undefined> {
+  if (process.platform !== "linux") return "agents run on Linux, each on a loopback address of its own";
+  for (const [file, ...args] of [
+    ["/usr/bin/python3", "--version"],
+    ["openssl", "version"],
+  ] as const) {
+    if ((await run(file, args, {}, 0.5, true)) !== 0) return `there is no ${file}`;
+  }
+  return undefined;
+}
 
 async function podsMissing(): Promise<string | undefined> {
   return (await kubernetesMissing()) ?? (await kubeletMissing());

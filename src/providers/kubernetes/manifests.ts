@@ -1,12 +1,12 @@
 /** Every object of a replica, in the order in which they are applied. Pure. */
 import type { ReplicaSpec } from "../driver.ts";
+import { FETCH_PROGRAM } from "../fetch-weights.ts";
 import { ENGINE_KEY_FILE, type EngineContainer, engineContainer } from "./engine-container.ts";
 import { LABELS, labelsOf, MANAGER } from "./labels.ts";
 import type { KubernetesDriverOptions } from "./options.ts";
 import { podTemplate } from "./pod.ts";
 import {
   FETCH_ORDER,
-  FETCH_PROGRAM,
   FETCH_SCRIPT,
   fetchOrder,
   HUB_TOKEN,

@@ -22,8 +22,10 @@ export interface LambdaClient {
   close(): Promise<void>;
 }
 
-/** One call. Launches take seconds, lists less. */
-const CALL_MS = 20_000;
+/** One call. A launch that is given up too soon is an unclear one. */
+const READ_MS = 6_000;
+const WRITE_MS = 20_000;
+const CONNECT_MS = 5_000;
 /** An account has some hundred machines at most, each with some KB. */
 const BODY_BYTES_MAX = 16 * 2 ** 20;
 /** Tries of one call that may be repeated; more are the reconciler's. */
@@ -39,14 +41,15 @@ const KEY_LENGTH_MAX = 4_096;
 
 export function lambdaClient(
   config: Pick<LambdaConfig, "apiKeyFile" | "endpoint">,
-  options: { readonly pauseMs?: number } = {},
+  options: { readonly pauseMs?: number; readonly callMaxMs?: number } = {},
 ): LambdaClient {
-  const agent = new Agent({ connections: 2, connect: { timeout: CALL_MS } });
+  const agent = new Agent({ connections: 2, connect: { timeout: CONNECT_MS } });
   const turn = pacer(options.pauseMs ?? REQUEST_PAUSE_MS);
+  const wire: Wire = { agent, turn, endpoint: config.endpoint, callMaxMs: options.callMaxMs ?? WRITE_MS };
   const once = async (ctx: BaseCtx, path: string, how: Ask) => {
     const key = await keyIn(config.apiKeyFile);
     await turn.next(ctx);
-    return send(ctx, agent, `${config.endpoint}${path}`, key, how, turn);
+    return send(ctx, wire, path, key, how);
   };
   return {
     ask: async (ctx, path, how = {}) => (await retrying(ctx, how, () => once(ctx, path, how))).data,
@@ -119,34 +122,33 @@ const listSchema = z.array(z.unknown());
 /** An account has some hundred machines at most. */
 const PAGES_MAX = 50;
 
-async function send(
-  ctx: BaseCtx,
-  agent: Dispatcher,
-  url: string,
-  key: string,
-  how: Ask,
-  turn: Pacer,
-): Promise<Answer> {
-  const response = await request(url, {
+interface Wire {
+  readonly agent: Dispatcher;
+  readonly turn: Pacer;
+  readonly endpoint: string;
+  readonly callMaxMs: number;
+}
+
+async function send(ctx: BaseCtx, wire: Wire, path: string, key: string, how: Ask): Promise<Answer> {
+  const timeout = AbortSignal.timeout(Math.min(how.method === "POST" ? WRITE_MS : READ_MS, wire.callMaxMs));
+  const unclear = (cause: unknown) => {
+    throw ctx.signal?.aborted ? cause : noAnswer(cause);
+  };
+  const response = await request(`${wire.endpoint}${path}`, {
     method: how.method ?? "GET",
     headers: {
       accept: "application/json",
       authorization: `Bearer ${key}`,
       ...(how.body === undefined ? {} : { "content-type": "application/json" }),
     },
-    dispatcher: agent,
-    signal: AbortSignal.any([...(ctx.signal ? [ctx.signal] : []), AbortSignal.timeout(CALL_MS)]),
+    dispatcher: wire.agent,
+    signal: ctx.signal ? AbortSignal.any([ctx.signal, timeout]) : timeout,
     ...(how.body === undefined ? {} : { body: JSON.stringify(how.body) }),
-  }).catch((cause: unknown) => {
-    if (ctx.signal?.aborted) throw cause;
-    throw noAnswer(cause);
-  });
-  const text = await textOf(response.body).catch((cause: unknown) => {
-    throw noAnswer(cause);
-  });
+  }).catch(unclear);
+  const text = await textOf(response.body).catch(unclear);
   if (response.statusCode < 300) return answerIn(text);
   const error = refusal(response.statusCode, text, retryAfter(response.headers));
-  if (error.reason === "RATE_LIMITED") turn.hold(ctx, error.retryAfterMs ?? REQUEST_PAUSE_MS);
+  if (error.reason === "RATE_LIMITED") wire.turn.hold(ctx, error.retryAfterMs ?? REQUEST_PAUSE_MS);
   throw error;
 }
 

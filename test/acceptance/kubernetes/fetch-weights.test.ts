@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { promisify } from "node:util";
-import { FETCH_PROGRAM } from "../../../src/providers/kubernetes/weights-volume.ts";
+import { FETCH_PROGRAM } from "../../../src/providers/fetch-weights.ts";
 
 const TOKEN = "hf_token-of-the-owner";
 const BYTES = Buffer.from("the weights of a small model");

@@ -44,7 +44,8 @@ export interface FakeLambda {
   readonly sshKeys: Map<string, string>;
   /** Keys that are good. */
   readonly keys: Set<string>;
-  fail(fault: FakeFault): void;
+  /** Breaks calls; what it gives back mends them. */
+  fail(fault: FakeFault): () => void;
   /** Where a type can be had from now on. */
   capacity(type: string, regions: readonly string[]): void;
   /** Machines of a name's beginning that are not gone. */
@@ -57,11 +58,17 @@ export interface FakeLambda {
 interface State extends Omit<FakeLambda, "endpoint" | "close" | "fail" | "capacity" | "alive" | "destroy"> {
   readonly options: FakeOptions;
   readonly room: Map<string, readonly string[]>;
-  readonly faults: { fault: FakeFault; left: number }[];
+  readonly faults: Set<ActiveFault>;
   readonly machines: Map<string, Promise<Machine | undefined>>;
   lastRequest: number;
   lastLaunch: number;
   addresses: number;
+}
+
+interface ActiveFault {
+  readonly fault: FakeFault;
+  left: number;
+  readonly mended: Promise<void>;
 }
 
 export const API_KEY = "secret_fake-account_0123456789abcdef";
@@ -75,7 +82,7 @@ export async function startFakeLambda(t: Cleanup, options: FakeOptions = {}): Pr
     sshKeys: new Map([["ops", "ssh-ed25519 AAAA ops"]]),
     keys: new Set([API_KEY]),
     room: new Map(Object.keys(TYPES).map((name) => [name, ["us-east-1", "us-west-2"]])),
-    faults: [],
+    faults: new Set(),
     machines: new Map(),
     lastRequest: 0,
     lastLaunch: 0,
@@ -88,6 +95,7 @@ export async function startFakeLambda(t: Cleanup, options: FakeOptions = {}): Pr
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const close = async () => {
+    state.faults.clear();
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     for (const machine of state.machines.values()) await (await machine)?.destroy();
@@ -96,7 +104,7 @@ export async function startFakeLambda(t: Cleanup, options: FakeOptions = {}): Pr
   return {
     ...state,
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v1`,
-    fail: (fault) => state.faults.push({ fault, left: fault.times ?? 1 }),
+    fail: (fault) => breakCalls(state, fault),
     capacity: (type, regions) => state.room.set(type, regions),
     alive: (prefix = "") =>
       [...state.instances.values()].filter(
@@ -112,9 +120,14 @@ async function answer(state: State, request: IncomingMessage, response: ServerRe
   const path = pathname.replace(/^\/api\/v1/, "");
   const call = `${request.method} ${path}`;
   const body = request.method === "GET" ? {} : ((await json(request)) as Record<string, unknown>);
-  const fault = takeFault(state, call);
-  if (fault?.kind === "silent") return; // the connection stays open, and nothing comes
-  if (fault?.kind === "answer") return send(response, fault);
+  const active = takeFault(state, call);
+  const fault = active?.fault;
+  if (fault?.kind === "held") await active?.mended;
+  if (fault?.kind === "answer") {
+    if (fault.status === 429) response.setHeader("retry-after", "1");
+    return send(response, fault);
+  }
+  if (fault?.kind === "half" && request.url?.includes("page_token")) return void response.destroy();
   const key = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1] ?? "";
   if (!state.keys.has(key)) {
     return send(response, { status: 401, code: "global/invalid-api-key", message: "API key was invalid" });
@@ -130,7 +143,8 @@ async function answer(state: State, request: IncomingMessage, response: ServerRe
   if (fault?.kind === "reply-lost") return void response.destroy();
   if (isProblem(data)) return send(response, data);
   const listed = fault?.kind === "stale" ? fault.data : data;
-  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ data: listed }));
+  const part = fault?.kind === "half" ? { data: [], page_token: "second" } : { data: listed };
+  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(part));
 }
 
 type Answered = Problem | object;
@@ -209,7 +223,7 @@ function launch(state: State, body: Record<string, unknown>): Answered {
       gpus: type?.specs.gpus ?? 0,
     };
     state.machines.set(id, state.options.boot?.(order) ?? Promise.resolve(undefined));
-  }, state.options.bootMs ?? 0);
+  }, state.options.bootMs ?? 0).unref();
   return { instance_ids: [id] };
 }
 
@@ -242,10 +256,21 @@ function notFound(): Problem {
   return { status: 404, code: "global/object-does-not-exist", message: "Specified instance does not exist." };
 }
 
-function takeFault(state: State, call: string): FakeFault | undefined {
-  const found = state.faults.find(({ fault, left }) => left > 0 && fault.on === call);
+function breakCalls(state: State, fault: FakeFault): () => void {
+  const { promise: mended, resolve } = Promise.withResolvers<void>();
+  const active = { fault, left: fault.times ?? 1, mended };
+  state.faults.add(active);
+  return () => {
+    state.faults.delete(active);
+    resolve();
+  };
+}
+
+function takeFault(state: State, call: string): ActiveFault | undefined {
+  const on = (fault: FakeFault) => fault.on === call || fault.on === "*";
+  const found = [...state.faults].find(({ fault, left }) => left > 0 && on(fault));
   if (found) found.left--;
-  return found?.fault;
+  return found;
 }
 
 /** Milliseconds until a request of its kind may come; undefined: now. */

@@ -17,12 +17,13 @@ export interface Problem {
 }
 
 interface When {
-  /** Method and path: `POST /instance-operations/launch`. */
+  /** Method and path: `POST /instance-operations/launch`; "*": every call. */
   readonly on: string;
+  /** Calls that it hits; default 1. */
   readonly times?: number;
 }
 
-/** What goes wrong with the next `times` calls (1 by default). */
+/** What goes wrong with the next calls, until it is mended. */
 export type FakeFault = When &
   (
     | ({ readonly kind: "answer" } & Problem)
@@ -30,8 +31,10 @@ export type FakeFault = When &
     | { readonly kind: "reply-lost" }
     /** A launch is confirmed, and nothing ever comes of it. */
     | { readonly kind: "accepted-and-lost" }
-    /** No answer at all. */
-    | { readonly kind: "silent" }
+    /** Nothing is done, and no answer comes, before it is mended. */
+    | { readonly kind: "held" }
+    /** The list comes in two parts, of which the second does not come. */
+    | { readonly kind: "half" }
     /** The answer of another time. */
     | { readonly kind: "stale"; readonly data: object }
   );

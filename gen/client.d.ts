@@ -13,6 +13,7 @@ import { AutoTopUpService } from "./slipway/billing/v1/auto_top_up_service_pb.js
 import { BillingModelService } from "./tensormesh/billing/v1/billing_model_service_pb.js";
 import { BillingTransactionService } from "./tensormesh/billing/v1/billing_transaction_service_pb.js";
 import { CatalogService } from "./slipway/catalog/v1/catalog_service_pb.js";
+import { InvoiceService } from "./slipway/billing/v1/invoice_service_pb.js";
 import { ModelService } from "./tensormesh/model/v1/model_service_pb.js";
 import { ModelControlService } from "./slipway/model/v1/model_control_service_pb.js";
 import { ObservabilityService } from "./slipway/observability/v1/observability_service_pb.js";
@@ -33,6 +34,7 @@ export * from "./slipway/billing/v1/admin_journal_service_pb.js";
 export * from "./slipway/billing/v1/admin_pricing_service_pb.js";
 export * from "./slipway/billing/v1/admin_refund_service_pb.js";
 export * from "./slipway/billing/v1/auto_top_up_service_pb.js";
+export * from "./slipway/billing/v1/invoice_service_pb.js";
 export * from "./slipway/billing/v1/receipt_service_pb.js";
 export * from "./slipway/billing/v1/usage_service_pb.js";
 export * from "./slipway/catalog/v1/catalog_service_pb.js";
@@ -73,6 +75,7 @@ export declare const services: {
   readonly billingModel: typeof BillingModelService;
   readonly billingTransaction: typeof BillingTransactionService;
   readonly catalog: typeof CatalogService;
+  readonly invoice: typeof InvoiceService;
   readonly model: typeof ModelService;
   readonly modelControl: typeof ModelControlService;
   readonly observability: typeof ObservabilityService;

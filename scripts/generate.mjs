@@ -27,6 +27,7 @@ const GOOGLE_FILES = [
   "google/api/annotations.proto",
   "google/api/field_behavior.proto",
   "google/api/http.proto",
+  "google/api/httpbody.proto",
   "google/rpc/code.proto",
   "google/rpc/error_details.proto",
   "google/rpc/status.proto",

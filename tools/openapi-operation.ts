@@ -51,7 +51,9 @@ export function operationOf(
     responses: {
       200: {
         description: commentOf(method.output),
-        content: answerContent(method, verb === "get" && listOf(method.output) !== undefined, book),
+        content: rule.responseBody
+          ? DOCUMENT
+          : answerContent(method, verb === "get" && listOf(method.output) !== undefined, book),
       },
       default: { $ref: "#/components/responses/Error" },
     },
@@ -64,6 +66,12 @@ export function operationOf(
 const CSV: Schema = {
   type: "string",
   description: "One line a row under a line of names. All pages, unless the request names one or its size.",
+};
+
+/** What a google.api.HttpBody may be: its bytes, in the form that the request or its Accept asks for. */
+const DOCUMENT: Schema = {
+  "application/pdf": { schema: { type: "string", format: "binary", description: "The document." } },
+  "text/csv": { schema: { type: "string", description: "One line a row under a line of names." } },
 };
 
 function answerContent(method: DescMethod, hasCsv: boolean, book: SchemaBook): Schema {

@@ -10,6 +10,8 @@ export interface HttpRule {
   readonly patch?: string;
   /** "*", a field's name, or absent. */
   readonly body?: string;
+  /** A field's name, whose document is the answer; or absent. */
+  readonly responseBody?: string;
   readonly additionalBindings?: readonly HttpRule[];
 }
 

@@ -4,6 +4,7 @@ import { EmptySchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
+import { InvoiceService } from "../../gen/slipway/billing/v1/invoice_service_pb.js";
 import {
   GetReceiptResponseSchema,
   ListReceiptsResponseSchema,
@@ -69,6 +70,7 @@ import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 import { adminRoutes } from "./rpc-admin.ts";
 import { autoTopUpService } from "./rpc-auto-top-up.ts";
+import { invoiceService } from "./rpc-invoices.ts";
 import { paymentKey, takingPayments } from "./rpc-payments.ts";
 import { refundService } from "./rpc-refund.ts";
 import { usageService } from "./rpc-usage.ts";
@@ -88,6 +90,7 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
     router.service(BillingTransactionService, transactionService(deps));
     router.service(ReceiptService, receiptService(deps));
     router.service(UsageService, usageService(deps));
+    router.service(InvoiceService, invoiceService(deps));
     router.service(PricingService, pricingService(deps));
     router.service(StripeService, stripeService(deps));
     router.service(AutoTopUpService, autoTopUpService(deps));

@@ -10,6 +10,7 @@ import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
+import { InvoiceService } from "../../gen/slipway/billing/v1/invoice_service_pb.js";
 import { ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../gen/slipway/catalog/v1/catalog_service_pb.js";
@@ -188,6 +189,12 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   ...rows(UsageService, {
     listModelUsage: row("USER", "read", OWNER),
     listUsageHistory: row("USER", "read", OWNER),
+  }),
+  ...rows(InvoiceService, {
+    listInvoices: row("USER", "read", OWNER),
+    getInvoice: row("USER", "read", RESOURCE),
+    downloadInvoice: row("USER", "read", RESOURCE),
+    getInvoiceDraft: row("USER", "read", OWNER),
   }),
   ...rows(StripeService, {
     getOrCreateStripeCustomer: row("USER", "read", OWNER),

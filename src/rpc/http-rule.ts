@@ -3,6 +3,7 @@ import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { http } from "../../gen/google/api/annotations_pb.js";
 import type { HttpRule } from "../../gen/google/api/http_pb.js";
+import { HttpBodySchema } from "../../gen/google/api/httpbody_pb.js";
 import { type PathTemplate, parsePathTemplate } from "./path-template.ts";
 
 export type HttpVerb = "GET" | "PUT" | "POST" | "DELETE" | "PATCH";
@@ -14,6 +15,8 @@ export interface HttpBinding {
   readonly template: PathTemplate;
   /** "*": the body is the request; a field's name: the body is that field; "": there is none. */
   readonly body: string;
+  /** Name of the field that is the answer, a google.api.HttpBody: its bytes are sent as they are. "": the answer is JSON. */
+  readonly responseBody: string;
 }
 
 const VERBS: Readonly<Record<string, HttpVerb>> = {
@@ -34,10 +37,16 @@ export function bindingsOf(method: DescMethod): readonly HttpBinding[] {
 function binding(method: DescMethod, rule: HttpRule): HttpBinding {
   const { case: name, value } = rule.pattern;
   const verb = VERBS[name ?? ""];
-  if (!verb || typeof value !== "string" || rule.responseBody !== "") {
-    throw new Error(`${method}: a binding that is not served (custom verb or response_body)`);
+  const { responseBody } = rule;
+  if (!verb || typeof value !== "string" || !(responseBody === "" || isDocument(method, responseBody))) {
+    throw new Error(`${method}: a binding that is not served (custom verb, or response_body that is no HttpBody)`);
   }
-  return { method, verb, template: parsePathTemplate(value), body: rule.body };
+  return { method, verb, template: parsePathTemplate(value), body: rule.body, responseBody };
+}
+
+function isDocument(method: DescMethod, name: string): boolean {
+  const field = method.output.fields.find((each) => each.name === name);
+  return field?.fieldKind === "message" && field.message.typeName === HttpBodySchema.typeName;
 }
 
 /** Whether a call leaves everything as it was: what is bound to GET alone, and what the contract says of itself. */

@@ -1,11 +1,21 @@
 /** REST from google.api.http: finds the method, reads the request, calls it through the in-memory transport, writes the answer. */
 import { Readable } from "node:stream";
-import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, Message } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  isMessage,
+  type Message,
+} from "@bufbuild/protobuf";
 import { ConnectError, type Transport } from "@connectrpc/connect";
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { type HttpBody, HttpBodySchema } from "../../gen/google/api/httpbody_pb.js";
 import type { BaseCtx } from "../base/ctx.ts";
 import { StatusError } from "../base/status.ts";
 import { admit, type GateDeps, restCall } from "./gate.ts";
+import type { HttpBinding } from "./http-rule.ts";
 import { IDEMPOTENCY_HEADER } from "./idempotent.ts";
 import { readRequest, withoutPrefix } from "./read-request.ts";
 import type { Route, RouteTable } from "./route-table.ts";
@@ -47,7 +57,7 @@ export function restHandler(deps: RestDeps) {
       entered = route;
       const signal = clientSignal(reply);
       return await restCall.run({ principal, requestId: request.id, address: request.ip }, () =>
-        answer(deps, ctx, { method: route.binding.method, message, request, reply, signal }),
+        answer(deps, ctx, { binding: route.binding, message, request, reply, signal }),
       );
     } catch (thrown) {
       const error = statusOf(thrown);
@@ -66,7 +76,7 @@ export function restHandler(deps: RestDeps) {
 }
 
 interface Call {
-  readonly method: DescMethod;
+  readonly binding: HttpBinding;
   readonly message: Message;
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
@@ -74,22 +84,35 @@ interface Call {
 }
 
 async function answer(deps: RestDeps, ctx: BaseCtx, call: Call): Promise<FastifyReply> {
-  if (isUnary(call.method)) return answerUnary(deps, call.method, call);
-  if (isStream(call.method)) return answerStream(deps, ctx, call.method, call);
-  throw StatusError.from(new Error(`${call.method}: a client stream, which REST can't carry`));
+  const { method } = call.binding;
+  if (isUnary(method)) return answerUnary(deps, method, call);
+  if (isStream(method)) return answerStream(deps, ctx, method, call);
+  throw StatusError.from(new Error(`${method}: a client stream, which REST can't carry`));
 }
 
 async function answerUnary(deps: RestDeps, method: DescMethodUnary, call: Call): Promise<FastifyReply> {
-  const { message, request, reply, signal } = call;
-  const ask = (asked: Message) =>
-    deps.transport.unary(method, signal, undefined, passedHeaders(request), asked);
+  const { binding, message, request, reply, signal } = call;
+  const headers = passedHeaders(request);
+  if (binding.responseBody !== "") headers.set("accept", request.headers.accept ?? "");
+  const ask = (asked: Message) => deps.transport.unary(method, signal, undefined, headers, asked);
   if (request.method === "GET" && hasCsv(method) && wantsCsv(request.headers.accept)) {
     const pieces = csvPieces(method, message, async (asked) => (await ask(asked)).message);
     return sendCsv(reply, await begun(pieces));
   }
   const response = await ask(message);
   copyHeaders(response.header, reply);
+  if (binding.responseBody !== "") {
+    const { contentType, data } = documentIn(response.message, method.output, binding.responseBody);
+    return reply.type(contentType || "application/octet-stream").send(Buffer.from(data));
+  }
   return reply.type("application/json").send(JSON.stringify(writeJson(method.output, response.message)));
+}
+
+/** The document that an answer holds; an empty one where it holds none. */
+function documentIn(message: Message, schema: DescMessage, name: string): HttpBody {
+  const field = schema.fields.find((each) => each.name === name);
+  const value: unknown = field && Reflect.get(message, field.localName);
+  return isMessage(value, HttpBodySchema) ? value : create(HttpBodySchema);
 }
 
 /** The pieces once the first of them is there: until then an error is an ordinary answer. */
@@ -165,7 +188,8 @@ function passedHeaders(request: FastifyRequest): Headers {
 /** What handlers and interceptors say in headers; the transport's own stay inside. */
 function copyHeaders(headers: Headers, reply: FastifyReply): void {
   for (const [name, value] of headers) {
-    if (name.startsWith("slipway-") || name.startsWith("idempotency-")) reply.header(name, value);
+    const ours = name.startsWith("slipway-") || name.startsWith("idempotency-");
+    if (ours || name === "content-disposition") reply.header(name, value);
   }
 }
 

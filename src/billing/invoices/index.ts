@@ -12,3 +12,6 @@ export type {
   LineKind,
   Seller,
 } from "./model.ts";
+export { renderPdf } from "./render-pdf.ts";
+export { balancesOf, sumsOf } from "./sums.ts";
+export { describeLine } from "./words.ts";

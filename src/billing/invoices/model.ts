@@ -1,5 +1,8 @@
 /** An invoice: a calendar month (UTC) of one user's money in one currency, frozen when the month was closed. */
 
+import type { GpuType } from "../../engines/engine.ts";
+import type { Provider } from "../pricing/index.ts";
+
 /** Whoever operates the installation. */
 export interface Seller {
   readonly name: string;
@@ -44,9 +47,9 @@ export interface LineDetails {
   readonly modelId?: string;
   readonly servedName?: string;
   readonly priceVersionId?: string;
-  readonly provider?: string;
+  readonly provider?: Provider;
   readonly region?: string;
-  readonly gpuType?: string;
+  readonly gpuType?: GpuType;
   readonly gpuCount?: number;
   readonly chargedMs?: string;
   /** Of the whole replica. */
@@ -94,8 +97,14 @@ export interface Invoice extends Statement {
   readonly issuedAt: Date;
 }
 
+/** What lies between the balances, in two sums: closing = opening + credited − charged. */
+export interface Sums {
+  readonly creditedNanos: bigint;
+  readonly chargedNanos: bigint;
+}
+
 /** An invoice in a list. */
-export type InvoiceHead = Omit<Invoice, "lines" | "seller" | "buyer">;
+export type InvoiceHead = Omit<Invoice, "lines" | "seller" | "buyer"> & Sums;
 
 /** "INV-2026-000042": in a series and year without gaps. */
 export function invoiceNumber(series: string, year: number, seq: number): string {

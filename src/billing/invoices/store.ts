@@ -2,7 +2,7 @@
 import { sql } from "kysely";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import { monthRange } from "../journal/index.ts";
-import type { Buyer, Invoice, InvoiceHead, InvoiceLine, InvoiceSettings, Seller } from "./model.ts";
+import type { Invoice, InvoiceHead, InvoiceLine, InvoiceSettings } from "./model.ts";
 
 /** Null: no invoices are issued. */
 export async function selectInvoiceSettings(ctx: DbCtx): Promise<InvoiceSettings | null> {
@@ -74,11 +74,11 @@ export async function insertInvoice(tx: TxCtx, invoice: NewInvoice): Promise<voi
   );
 }
 
-const HEAD = sql`number, user_id as "userId", currency, to_char(month, 'YYYY-MM') as month, opening_nanos as "openingNanos",
+const HEAD = sql`invoice.number, user_id as "userId", currency, to_char(month, 'YYYY-MM') as month, opening_nanos as "openingNanos",
   closing_nanos as "closingNanos", issued_at as "issuedAt"`;
 
 export async function selectInvoice(ctx: DbCtx, number: string): Promise<Invoice | undefined> {
-  const { rows } = await sql<InvoiceHead & { seller: Seller; buyer: Buyer }>`
+  const { rows } = await sql<Omit<Invoice, "lines">>`
     select ${HEAD}, seller, buyer from invoice where number = ${number}`.execute(ctx.db);
   const [head] = rows;
   if (!head) return undefined;
@@ -113,10 +113,13 @@ export interface InvoicesInput {
 export async function selectInvoices(ctx: DbCtx, input: InvoicesInput): Promise<readonly InvoiceHead[]> {
   const { userId, after, limit } = input;
   const { rows } = await sql<InvoiceHead>`
-    select ${HEAD} from invoice
+    select ${HEAD}, sums.* from invoice cross join lateral (
+      select coalesce(sum(amount_nanos) filter (where code not like 'charge.%'), 0)::bigint as "creditedNanos",
+        -coalesce(sum(amount_nanos) filter (where code like 'charge.%'), 0)::bigint as "chargedNanos"
+      from invoice_line l where l.number = invoice.number) sums
     where user_id = ${userId}
-      and ${after ? sql`(invoice.month, number) < (${`${after.month}-01`}::date, ${after.number})` : sql`true`}
-    order by invoice.month desc, number desc limit ${limit}`.execute(ctx.db);
+      and ${after ? sql`(invoice.month, invoice.number) < (${`${after.month}-01`}::date, ${after.number})` : sql`true`}
+    order by invoice.month desc, invoice.number desc limit ${limit}`.execute(ctx.db);
   return rows;
 }
 

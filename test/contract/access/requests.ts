@@ -126,6 +126,14 @@ export const REQUESTS: Readonly<Record<string, (target: Target, caller: Target) 
   GetReceipt: async (target) => ({ receiptId: await target.receipt() }),
   ListJournalLines: () => ({ month: "2026-03" }),
   ListReceipts: BY_USER,
+  ListInvoices: BY_USER,
+  GetInvoice: async (target) => ({ invoiceId: await target.invoice() }),
+  DownloadInvoice: async (target) => ({ invoiceId: await target.invoice() }),
+  GetInvoiceDraft: async (target) => {
+    // A month in which nothing moved has none.
+    await target.transaction();
+    return { userId: target.userId };
+  },
   ListModelUsage: BY_USER,
   ListUsageHistory: BY_USER,
   GetOrCreateStripeCustomer: BY_USER,

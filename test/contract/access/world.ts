@@ -7,6 +7,7 @@ import { createGuardedClient } from "../../../src/base/guarded-client.ts";
 import { StatusError } from "../../../src/base/status.ts";
 import { noSteps } from "../../../src/base/steps.ts";
 import * as billing from "../../../src/billing/index.ts";
+import { insertInvoice, lockSeries, selectLast } from "../../../src/billing/invoices/store.ts";
 import { publish } from "../../../src/catalog/index.ts";
 import { type DbCtx, withTransaction } from "../../../src/db/db.ts";
 import {
@@ -42,6 +43,7 @@ export interface Target {
   accessToken(): Promise<string>;
   transaction(): Promise<string>;
   receipt(): Promise<string>;
+  invoice(): Promise<string>;
   card(): Promise<string>;
   ticket(): Promise<string>;
   /** Has what a deploy asks for. */
@@ -198,6 +200,7 @@ function targetOf(ctx: DbCtx, { models: deps, payments, webhooks }: TargetDeps, 
       await billing.ingestUsage(ctx, [usageOf(ctx, userId, requestId)]);
       return requestId;
     },
+    invoice: () => issuedInvoice(ctx, userId),
     async card() {
       await billing.attachCard(ctx, payments, { userId, cardId: "pm_card_visa" });
       return "pm_card_visa";
@@ -265,6 +268,31 @@ function usageOf(ctx: DbCtx, userId: string, requestId: string): billing.UsageRe
   };
 }
 
+/** An invoice of the month after the user's last one. */
+function issuedInvoice(ctx: DbCtx, userId: string): Promise<string> {
+  return withTransaction(ctx, async (tx) => {
+    const seq = (await lockSeries(tx, "T", 2020)) + 1;
+    const last = await selectLast(tx, userId, "USD");
+    const month = (last?.to ?? new Date("2020-01-01T00:00:00Z")).toISOString().slice(0, 7);
+    const openingNanos = last?.closingNanos ?? 0n;
+    const number = `T-2020-${seq}`;
+    const at = ctx.clock.now().toISOString();
+    await insertInvoice(tx, {
+      ...{ number, series: "T", year: 2020, seq, userId, currency: "USD", month, uptoTransferId: 0n },
+      ...{ openingNanos, closingNanos: openingNanos + 1n, issuedAt: ctx.clock.now() },
+      seller: { name: "s", address: "", taxId: "", note: "" },
+      buyer: { userId, name: "b", company: "", email: "" },
+      lines: [
+        {
+          ...{ kind: "PAYMENT", code: "topup.card", amountNanos: 1n },
+          details: { from: at, to: at, movements: "1" },
+        },
+      ],
+    });
+    return number;
+  });
+}
+
 function nobody(ctx: DbCtx): Target {
   const id = async () => ctx.random.uuid();
   return {
@@ -275,6 +303,7 @@ function nobody(ctx: DbCtx): Target {
     accessToken: id,
     transaction: async () => "999999999",
     receipt: id,
+    invoice: id,
     card: async () => "pm_card_mastercard",
     ticket: id,
     endpoint: id,

@@ -49,7 +49,10 @@ export function invoiceService(deps: RoutesDeps): ServiceImpl<typeof InvoiceServ
     },
     async getInvoice({ invoiceId }, context) {
       const invoice = await read(invoiceId, context);
-      return create(GetInvoiceResponseSchema, { invoice: invoiceToWire(invoice), lines: linesToWire(invoice) });
+      return create(GetInvoiceResponseSchema, {
+        invoice: invoiceToWire(invoice),
+        lines: linesToWire(invoice),
+      });
     },
     async downloadInvoice({ invoiceId, format }, context) {
       const invoice = await read(invoiceId, context);
@@ -67,7 +70,10 @@ export function invoiceService(deps: RoutesDeps): ServiceImpl<typeof InvoiceServ
       const ctx = callCtx(deps, context);
       const { currency } = await readSettings(ctx);
       const draft = await draftInvoice(ctx, { userId: deps.edge.ownerOf(context), currency, month });
-      return create(GetInvoiceDraftResponseSchema, { invoice: invoiceToWire(draft), lines: linesToWire(draft) });
+      return create(GetInvoiceDraftResponseSchema, {
+        invoice: invoiceToWire(draft),
+        lines: linesToWire(draft),
+      });
     },
   };
 }

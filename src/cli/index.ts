@@ -15,6 +15,7 @@ import { addAutoTopUp } from "./commands/auto-topup.ts";
 import { addBalance } from "./commands/balance.ts";
 import { addBill } from "./commands/bill.ts";
 import { addChat } from "./commands/chat.ts";
+import { addInvoices } from "./commands/invoices.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLogin } from "./commands/login.ts";
 import { addChanges } from "./commands/models-change.ts";
@@ -55,6 +56,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addTransactions(program, io);
   addReceipts(program, io);
   addBill(program, io);
+  addInvoices(program, io);
   addSpending(program, io);
   addUsage(program, io);
   addCatalog(program, io);

@@ -41,6 +41,7 @@ const BY_REASON: Readonly<Record<string, string>> = {
   KEY_ENDED: "Make another one: `slipway keys create`.",
   RECEIPT_NOT_FOUND: "A request's receipt appears within seconds; `slipway receipts list` shows the newest.",
   TRANSACTION_NOT_FOUND: "`slipway transactions --output json` shows the ids.",
+  INVOICE_NOT_FOUND: "`slipway invoices` shows the numbers; a month under way is `slipway invoices draft`.",
   PLACE_UNKNOWN: "`slipway preflight …` lists every place and why it is possible or not.",
   PLACE_UNAVAILABLE: "`slipway preflight …` lists every place and why it is possible or not.",
   CAPACITY_SHORT: "`slipway preflight …` lists every place and why it is possible or not.",

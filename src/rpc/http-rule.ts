@@ -39,7 +39,9 @@ function binding(method: DescMethod, rule: HttpRule): HttpBinding {
   const verb = VERBS[name ?? ""];
   const { responseBody } = rule;
   if (!verb || typeof value !== "string" || !(responseBody === "" || isDocument(method, responseBody))) {
-    throw new Error(`${method}: a binding that is not served (custom verb, or response_body that is no HttpBody)`);
+    throw new Error(
+      `${method}: a binding that is not served (custom verb, or response_body that is no HttpBody)`,
+    );
   }
   return { method, verb, template: parsePathTemplate(value), body: rule.body, responseBody };
 }

@@ -129,7 +129,11 @@ function row(doc: Doc, text: string, amount: string, font = "Helvetica"): void {
 }
 
 function rule(doc: Doc): void {
-  doc.moveTo(MARGIN, doc.y).lineTo(doc.page.width - MARGIN, doc.y).lineWidth(0.5).stroke();
+  doc
+    .moveTo(MARGIN, doc.y)
+    .lineTo(doc.page.width - MARGIN, doc.y)
+    .lineWidth(0.5)
+    .stroke();
   doc.y += 4;
 }
 
@@ -141,7 +145,11 @@ function pageNumbers(doc: Doc, title: string): void {
     doc.page.margins.bottom = 0;
     const text = `${title}, page ${page - start + 1} of ${count}`;
     doc.font("Helvetica").fontSize(SIZE - 1);
-    doc.text(text, MARGIN, doc.page.height - MARGIN, { width: widthOf(doc), align: "right", lineBreak: false });
+    doc.text(text, MARGIN, doc.page.height - MARGIN, {
+      width: widthOf(doc),
+      align: "right",
+      lineBreak: false,
+    });
   }
 }
 

@@ -2,7 +2,8 @@ import type { InvoiceLine, Statement, Sums } from "./model.ts";
 import { isCharge } from "./words.ts";
 
 export function sumsOf({ lines }: Pick<Statement, "lines">): Sums {
-  const total = (some: readonly InvoiceLine[]) => some.reduce((sum, { amountNanos }) => sum + amountNanos, 0n);
+  const total = (some: readonly InvoiceLine[]) =>
+    some.reduce((sum, { amountNanos }) => sum + amountNanos, 0n);
   return {
     creditedNanos: total(lines.filter((line) => !isCharge(line))),
     chargedNanos: -total(lines.filter(isCharge)),
@@ -10,7 +11,10 @@ export function sumsOf({ lines }: Pick<Statement, "lines">): Sums {
 }
 
 /** The balance after each line. */
-export function balancesOf({ openingNanos, lines }: Pick<Statement, "openingNanos" | "lines">): readonly bigint[] {
+export function balancesOf({
+  openingNanos,
+  lines,
+}: Pick<Statement, "openingNanos" | "lines">): readonly bigint[] {
   let balance = openingNanos;
   return lines.map(({ amountNanos }) => {
     balance += amountNanos;

@@ -9,6 +9,7 @@ import {
 } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { StructSchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { HttpBodySchema } from "../../../gen/google/api/httpbody_pb.js";
 import { type Money, MoneySchema } from "../../../gen/google/type/money_pb.js";
 
 export const SAMPLE_UUID = "6f1c4d1e-3c0a-4a0e-9d1a-8b3f2a7c5e10";
@@ -55,6 +56,9 @@ function sampleMessage(desc: DescMessage): Message {
     return create(StructSchema, { fields: { maxModelLen: { kind: { case: "numberValue", value: 4096 } } } });
   }
   if (desc.typeName === MoneySchema.typeName) return money();
+  if (desc.typeName === HttpBodySchema.typeName) {
+    return create(HttpBodySchema, { contentType: "text/plain", data: Buffer.from("sample document") });
+  }
   return sample(desc);
 }
 

@@ -2,11 +2,10 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { keyOpens } from "../base/key-scopes.ts";
 import type { StatusError } from "../base/status.ts";
-import type { InferenceKey } from "../identity/index.ts";
 import { after } from "./after.ts";
 import type { Directory } from "./directory.ts";
 import { refused } from "./openai-error.ts";
-import type { GatewayDeps, GatewayRoute } from "./ports.ts";
+import type { GatewayDeps, GatewayKey, GatewayRoute } from "./ports.ts";
 
 /** A request that may go on, and who answers for it. */
 export interface Access {
@@ -17,6 +16,8 @@ export interface Access {
   readonly keyId: string | null;
   /** What limits are counted by. */
   readonly limitKey: string;
+  /** What of who asks is bounded by budgets; see GatewayKey. */
+  readonly budgets: GatewayKey["budgets"];
 }
 
 export interface Asking {
@@ -56,7 +57,8 @@ export function access(
     if (route && !route.published && isKeyOf(route, shown)) {
       checkOwner(route);
       checkUserId(asking, route);
-      return { route, userId: route.ownerId, keyId: null, limitKey: `model:${route.modelId}` };
+      const limitKey = `model:${route.modelId}`;
+      return { route, userId: route.ownerId, keyId: null, limitKey, budgets: undefined };
     }
     return after(directory.key(shown), (key) => {
       checkKey(deps, key);
@@ -70,7 +72,7 @@ export function isKeyOf(route: GatewayRoute, shown: string): boolean {
 }
 
 /** Throws TOKEN_INVALID, TOKEN_EXPIRED or USER_DISABLED. */
-export function checkKey(deps: GatewayDeps, key: InferenceKey | undefined): asserts key is InferenceKey {
+export function checkKey(deps: GatewayDeps, key: GatewayKey | undefined): asserts key is GatewayKey {
   if (!key) throw refused("TOKEN_INVALID", "This key opens nothing here. Check it, or make a new one.");
   if (key.expiresAt !== null && key.expiresAt <= deps.clock.now()) {
     throw refused("TOKEN_EXPIRED", "This key has expired. Make a new one.");
@@ -90,7 +92,7 @@ function resolve(
   asking: Asking,
   name: string,
   route: GatewayRoute | undefined,
-  key: InferenceKey,
+  key: GatewayKey,
 ): GatewayRoute | undefined | Promise<GatewayRoute | undefined> {
   if (route && !route.published && route.ownerId === key.userId) return route;
   if (asking.modelId !== undefined || name === "") return undefined;
@@ -98,13 +100,14 @@ function resolve(
   return after(own, (routes) => routes?.find((one) => one.modelName === name) ?? (route?.published && route));
 }
 
-function byKey(asking: Asking, name: string, route: GatewayRoute | undefined, key: InferenceKey): Access {
+function byKey(asking: Asking, name: string, route: GatewayRoute | undefined, key: GatewayKey): Access {
   if (!route) throw modelNotFound(asking.modelId ?? name);
   if (!keyOpens(key.scopes, route.published ? "catalog" : { modelId: route.modelId })) {
     throw refused("SCOPE_MISSING", "This key's scopes do not open this model.");
   }
   if (!route.published) checkUserId(asking, route);
-  return { route, userId: key.userId, keyId: key.keyId, limitKey: `key:${key.keyId}` };
+  const { userId, keyId, budgets } = key;
+  return { route, userId, keyId, limitKey: `key:${keyId}`, budgets };
 }
 
 /** X-User-Id never grants anything: on a deployment it must be the owner's, on the catalogue nobody looks at it. */

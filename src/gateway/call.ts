@@ -3,6 +3,7 @@ import type { ServerResponse } from "node:http";
 import { StatusError } from "../base/status.ts";
 import { type Access, access } from "./access.ts";
 import { after } from "./after.ts";
+import { boundedBy } from "./bounded.ts";
 import { type ClientRequest, readRequest, SURFACES, type Surface } from "./client-request.ts";
 import { engineBody } from "./engine-body.ts";
 import type { GatewayLimits } from "./limits.ts";
@@ -100,7 +101,8 @@ function setAside(
 ): undefined | Promise<Budgeted> {
   const { published, contextTokens } = who.route;
   if (!published || !SURFACES[request.surface].billed || !isPriced(published.price)) return undefined;
-  return reserve(parts.purse, who.userId, request, published, contextTokens, deadlineAt);
+  const payer = { userId: who.userId, bounded: boundedBy(who, published) };
+  return reserve(parts.purse, payer, request, published, contextTokens, deadlineAt);
 }
 
 /** What an admitted request runs under. */

@@ -1,13 +1,12 @@
 /** What this gateway knows of routes and keys. */
-import type { InferenceKey } from "../identity/index.ts";
 import { Budget, Known } from "./known.ts";
-import type { GatewayDeps, GatewayRoute } from "./ports.ts";
+import type { GatewayDeps, GatewayKey, GatewayRoute } from "./ports.ts";
 
 export class Directory {
   readonly #known: {
     readonly model: Known<GatewayRoute>;
     readonly name: Known<GatewayRoute>;
-    readonly key: Known<InferenceKey>;
+    readonly key: Known<GatewayKey>;
   };
   readonly #ofOwner: Known<readonly GatewayRoute[]>;
   readonly #stop: () => void;
@@ -33,7 +32,7 @@ export class Directory {
   }
 
   /** `hash` is the key's SHA-256 in base64. */
-  key(hash: string): InferenceKey | undefined | Promise<InferenceKey | undefined> {
+  key(hash: string): GatewayKey | undefined | Promise<GatewayKey | undefined> {
     return this.#known.key.get(hash);
   }
 

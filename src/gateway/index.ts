@@ -3,10 +3,12 @@ export { GATEWAY_LIMITS, type GatewayLimits } from "./limits.ts";
 export type {
   GatewayControl,
   GatewayDeps,
+  GatewayKey,
   GatewayRoute,
   GatewayUsage,
   LeasedSlice,
   PublishedOffer,
   RouteReplica,
+  SlicePurpose,
 } from "./ports.ts";
 export { Purse, type PurseDeps, type Reservation } from "./purse.ts";

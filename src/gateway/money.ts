@@ -1,10 +1,10 @@
 /** What a priced request is bounded by before it runs, and what it costs after. */
-import { NANOS_PER_UNIT, nanosForTokens } from "../base/money.ts";
-import type { StatusError } from "../base/status.ts";
+import { nanosForTokens } from "../base/money.ts";
+import type { Bounded } from "./bounded.ts";
 import { type ClientRequest, SURFACES } from "./client-request.ts";
-import { refused } from "./openai-error.ts";
 import type { GatewayUsage, PublishedOffer } from "./ports.ts";
-import { isTooLow, type Purse, type Reservation } from "./purse.ts";
+import type { Purse, Reservation } from "./purse.ts";
+import { availableNanos, isShort, shortRefusal } from "./shortage.ts";
 
 /** Below this an answer is of no use to anybody. */
 const OUTPUT_TOKENS_MIN = 16;
@@ -34,10 +34,16 @@ export function isPriced(price: PublishedOffer["price"]): boolean {
   );
 }
 
-/** Reserves the request's bound. Throws BALANCE_TOO_LOW with what is needed and what is there. */
+/** Who pays: a user, and what bounds the request beyond their balance. */
+export interface Payer {
+  readonly userId: string;
+  readonly bounded: Bounded | undefined;
+}
+
+/** Reserves the request's bound. Throws BALANCE_TOO_LOW or BUDGET_EXCEEDED with what is needed and what is there. */
 export async function reserve(
   purse: Purse,
-  userId: string,
+  { userId, bounded }: Payer,
   request: ClientRequest,
   offer: PublishedOffer,
   contextTokens: number,
@@ -47,16 +53,16 @@ export async function reserve(
   const longest = generates ? outputBound(request, offer, contextTokens) : 0;
   const bound = (output: number) => boundNanos(request, offer, contextTokens, output);
   try {
-    const reservation = await purse.reserve(userId, bound(longest), deadlineAt);
+    const reservation = await purse.reserve(userId, bound(longest), deadlineAt, bounded);
     return { reservation, outputTokensMax: limitToTell(request, longest, contextTokens) };
   } catch (error) {
-    if (!isTooLow(error)) throw error;
-    if (request.outputTokensMax !== undefined || !generates) throw tooLow(error);
-    const inHand = purse.largest(userId, deadlineAt);
+    if (!isShort(error)) throw error;
+    if (request.outputTokensMax !== undefined || !generates) throw shortRefusal(error);
+    const inHand = purse.largest(userId, deadlineAt, bounded);
     const atLedger = availableNanos(error);
     const affordable = affordableOutput(request, offer, bound(0), larger(inHand, atLedger));
-    if (affordable < OUTPUT_TOKENS_MIN) throw tooLow(error);
-    const reservation = await purse.reserve(userId, bound(affordable), deadlineAt);
+    if (affordable < OUTPUT_TOKENS_MIN) throw shortRefusal(error);
+    const reservation = await purse.reserve(userId, bound(affordable), deadlineAt, bounded);
     return { reservation, outputTokensMax: Math.min(affordable, longest) };
   }
 }
@@ -114,23 +120,6 @@ function affordableOutput(
   const left = available - inputNanos - 1n;
   if (left <= 0n || perToken <= 0n) return 0;
   return Number((left * 1_000_000n) / perToken);
-}
-
-/** What the ledger said is free, as nanos; it tells it as a decimal of the currency's unit. */
-function availableNanos(error: StatusError): bigint {
-  const told = /^(\d+)(?:\.(\d{1,9}))?$/.exec(error.metadata.available ?? "");
-  if (!told) return 0n;
-  return BigInt(told[1] ?? "0") * NANOS_PER_UNIT + BigInt((told[2] ?? "").padEnd(9, "0"));
-}
-
-function tooLow(error: StatusError): StatusError {
-  return refused(
-    "BALANCE_TOO_LOW",
-    "Your balance is too low for this request. Top up, or ask for fewer tokens.",
-    {
-      metadata: error.metadata,
-    },
-  );
 }
 
 function larger(one: bigint, other: bigint): bigint {

@@ -55,6 +55,19 @@ export interface PublishedOffer {
   readonly limits: { readonly concurrencyMax: number; readonly outputTokensMax: number };
 }
 
+/** A user's key, and what of the user's is bounded by budgets. */
+export interface GatewayKey extends InferenceKey {
+  /** `key:<id>`, `model:<id>`, `catalog:<name>`; absent where nothing is. */
+  readonly budgets?: ReadonlySet<string>;
+}
+
+/** What a slice is for, where budgets bound that: it counts in those of what is named. */
+export interface SlicePurpose {
+  readonly keyId: string | null;
+  readonly modelId: string | null;
+  readonly servedName: string | null;
+}
+
 /** Money leased from the ledger: may be spent for `spendMs` from now, by this gateway alone. */
 export interface LeasedSlice {
   readonly sliceId: string;
@@ -89,9 +102,13 @@ export interface GatewayControl {
   /** All that a user owns and that may be called. */
   routesOfOwner(userId: string): Promise<readonly GatewayRoute[]>;
   published(): Promise<readonly PublishedOffer[]>;
-  keyByHash(hash: Buffer): Promise<InferenceKey | undefined>;
-  /** Throws StatusError BALANCE_TOO_LOW when `wantNanos` are not free. */
-  leaseSlice(input: { readonly userId: string; readonly wantNanos: bigint }): Promise<LeasedSlice>;
+  keyByHash(hash: Buffer): Promise<GatewayKey | undefined>;
+  /** Throws StatusError BALANCE_TOO_LOW when `wantNanos` are not free, BUDGET_EXCEEDED when a budget leaves less. */
+  leaseSlice(input: {
+    readonly userId: string;
+    readonly wantNanos: bigint;
+    readonly purpose?: SlicePurpose;
+  }): Promise<LeasedSlice>;
   closeSlice(sliceId: string): Promise<void>;
   /** At least once: resolves when the records are in the ledger. */
   shipUsage(records: readonly GatewayUsage[]): Promise<void>;

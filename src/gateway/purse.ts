@@ -1,10 +1,13 @@
 /**
- * Money that the ledger leased to this gateway, by user. A request reserves its bound before it runs and settles to its charge
- * after; it is served under exactly one slice, and must be over before that slice is.
+ * Money that the ledger leased to this gateway, by user, and apart for what budgets bound. A request reserves its bound before it
+ * runs and settles to its charge after; it is served under exactly one slice, and must be over before that slice is.
  */
+import { formatAmount } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
+import type { Bounded } from "./bounded.ts";
 import { refused } from "./openai-error.ts";
 import type { GatewayControl, GatewayDeps } from "./ports.ts";
+import { availableNanos, isOfBudget, isShort } from "./shortage.ts";
 
 /** What a purse needs of its gateway. */
 export interface PurseDeps extends Pick<GatewayDeps, "clock" | "log" | "steps"> {
@@ -15,6 +18,7 @@ export interface PurseDeps extends Pick<GatewayDeps, "clock" | "log" | "steps"> 
 interface Slice {
   readonly sliceId: string;
   readonly userId: string;
+  readonly bounded: Bounded | undefined;
   left: bigint;
   /** Monotonic time after which nothing may be served under it. */
   readonly spendUntil: number;
@@ -39,13 +43,26 @@ export interface Reservation {
 
 /** A slice that leaves a request less than this part of its time is not taken for it: a fresh one is leased. */
 const TIME_SHARE = 0.5;
+/**
+ * For so long a budget that fell short is not asked again for as much: requests that are refused anyway must not make those of the
+ * user's other keys wait at the balance.
+ */
+const SHORT_FOR_MS = 500;
+
+/** A budget that fell short a moment ago. */
+interface Shortage {
+  readonly error: StatusError;
+  readonly until: number;
+}
 
 export class Purse {
   readonly #deps: PurseDeps;
   /** Ships the usage that is written: what it leaves unspent can then be given back. */
   readonly #ship: () => Promise<unknown>;
   readonly #slices = new Map<string, Slice>();
-  readonly #byUser = new Map<string, Set<Slice>>();
+  /** Slices that serve each other's requests: a user's, and apart from them those of the same bounds. */
+  readonly #pools = new Map<string, Set<Slice>>();
+  readonly #short = new Map<string, Shortage>();
   readonly #leasing = new Map<string, Promise<unknown>>();
 
   constructor(deps: PurseDeps, ship: () => Promise<unknown>) {
@@ -58,30 +75,43 @@ export class Purse {
     return this.#slices.size;
   }
 
-  /** Reserves `amountNanos` of the user's money until `deadlineAt`. Throws BALANCE_TOO_LOW when the ledger has no more for it. */
-  async reserve(userId: string, amountNanos: bigint, deadlineAt: number): Promise<Reservation> {
-    const found = this.#find(userId, amountNanos, deadlineAt);
+  /**
+   * Reserves `amountNanos` of the user's money until `deadlineAt`, within what bounds it. Throws BALANCE_TOO_LOW or BUDGET_EXCEEDED
+   * when the ledger has no more for it.
+   */
+  async reserve(
+    userId: string,
+    amountNanos: bigint,
+    deadlineAt: number,
+    bounded?: Bounded,
+  ): Promise<Reservation> {
+    const pool = poolOf(userId, bounded);
+    const found = this.#find(pool, amountNanos, deadlineAt);
     if (found) return this.#take(found, amountNanos, deadlineAt);
-    // One lease at a time a user: those who wait usually find enough in what comes.
-    const others = this.#leasing.get(userId);
+    // One lease at a time a pool: those who wait usually find enough in what comes.
+    const others = this.#leasing.get(pool);
     if (others) {
       await others.catch(() => {});
-      const meanwhile = this.#find(userId, amountNanos, deadlineAt);
+      const meanwhile = this.#find(pool, amountNanos, deadlineAt);
       if (meanwhile) return this.#take(meanwhile, amountNanos, deadlineAt);
     }
-    const leasing = this.#lease(userId, amountNanos);
-    this.#leasing.set(userId, leasing);
+    this.#refuseShort(pool, amountNanos);
+    const leasing = this.#lease(userId, amountNanos, bounded);
+    this.#leasing.set(pool, leasing);
     try {
       return this.#take(await leasing, amountNanos, deadlineAt);
+    } catch (error) {
+      this.#rememberShort(pool, error);
+      throw error;
     } finally {
-      if (this.#leasing.get(userId) === leasing) this.#leasing.delete(userId);
+      if (this.#leasing.get(pool) === leasing) this.#leasing.delete(pool);
     }
   }
 
   /** The most that one request could reserve now without asking the ledger. */
-  largest(userId: string, deadlineAt: number): bigint {
+  largest(userId: string, deadlineAt: number, bounded?: Bounded): bigint {
     let most = 0n;
-    for (const slice of this.#byUser.get(userId) ?? []) {
+    for (const slice of this.#pools.get(poolOf(userId, bounded)) ?? []) {
       if (slice.left > most && this.#serves(slice, deadlineAt)) most = slice.left;
     }
     return most;
@@ -111,10 +141,22 @@ export class Purse {
         now - slice.usedAt > this.#deps.limits.sliceIdleMs;
       if (over && isQuiet(slice)) await this.#close(slice);
     }
+    for (const [pool, { until }] of this.#short) if (now >= until) this.#short.delete(pool);
   }
 
-  #find(userId: string, amountNanos: bigint, deadlineAt: number): Slice | undefined {
-    for (const slice of this.#byUser.get(userId) ?? []) {
+  #refuseShort(pool: string, amountNanos: bigint): void {
+    const short = this.#short.get(pool);
+    if (!short || this.#deps.clock.monotonicMs() >= short.until) return;
+    if (amountNanos > availableNanos(short.error)) throw needing(short.error, amountNanos);
+  }
+
+  #rememberShort(pool: string, error: unknown): void {
+    if (!isShort(error) || !isOfBudget(error)) return;
+    this.#short.set(pool, { error, until: this.#deps.clock.monotonicMs() + SHORT_FOR_MS });
+  }
+
+  #find(pool: string, amountNanos: bigint, deadlineAt: number): Slice | undefined {
+    for (const slice of this.#pools.get(pool) ?? []) {
       if (slice.left >= amountNanos && this.#serves(slice, deadlineAt)) return slice;
     }
     return undefined;
@@ -125,28 +167,31 @@ export class Purse {
     return !slice.recalled && slice.spendUntil >= now + (deadlineAt - now) * TIME_SHARE;
   }
 
-  async #lease(userId: string, amountNanos: bigint): Promise<Slice> {
+  async #lease(userId: string, amountNanos: bigint, bounded: Bounded | undefined): Promise<Slice> {
     try {
-      return await this.#leaseOnce(userId, amountNanos);
+      return await this.#leaseOnce(userId, amountNanos, bounded);
     } catch (error) {
-      if (!isTooLow(error)) throw error;
-      // What lies about here in small slices is the user's too: it must not be what the balance is short of.
-      if (!(await this.#giveBack(userId))) throw error;
-      return this.#leaseOnce(userId, amountNanos);
+      if (!isShort(error)) throw error;
+      // What lies about here in small slices is the user's too: it must not be what the balance, or the budget, is short of.
+      const keeps = isOfBudget(error) ? (slice: Slice) => shares(slice, bounded) : () => true;
+      if (!(await this.#giveBack(userId, keeps))) throw error;
+      return this.#leaseOnce(userId, amountNanos, bounded);
     }
   }
 
-  async #leaseOnce(userId: string, amountNanos: bigint): Promise<Slice> {
+  async #leaseOnce(userId: string, amountNanos: bigint, bounded: Bounded | undefined): Promise<Slice> {
     const { clock, control, steps } = this.#deps;
     // By the clock before the call: a late answer must not lengthen the lease.
     const asked = clock.monotonicMs();
-    const leased = await control.leaseSlice({ userId, wantNanos: amountNanos }).catch((error: unknown) => {
-      throw isTooLow(error) ? error : notSetAside(error);
+    const wanted = { userId, wantNanos: amountNanos, ...(bounded && { purpose: bounded.purpose }) };
+    const leased = await control.leaseSlice(wanted).catch((error: unknown) => {
+      throw isShort(error) ? error : notSetAside(error);
     });
     steps.reach("gateway.slice-leased");
     const slice: Slice = {
       sliceId: leased.sliceId,
       userId,
+      bounded,
       left: leased.amountNanos,
       spendUntil: asked + leased.spendMs,
       usedAt: clock.monotonicMs(),
@@ -155,17 +200,19 @@ export class Purse {
       recalled: false,
     };
     this.#slices.set(slice.sliceId, slice);
-    const own = this.#byUser.get(userId) ?? new Set();
+    const pool = poolOf(userId, bounded);
+    const own = this.#pools.get(pool) ?? new Set();
     own.add(slice);
-    this.#byUser.set(userId, own);
+    this.#pools.set(pool, own);
     return slice;
   }
 
-  /** Closes the user's slices that nothing runs under; false when there was none. */
-  async #giveBack(userId: string): Promise<boolean> {
-    if (!this.#byUser.has(userId)) return false;
+  /** Closes those of the user's slices that nothing runs under; false when there was none. */
+  async #giveBack(userId: string, which: (slice: Slice) => boolean): Promise<boolean> {
+    const own = [...this.#slices.values()].filter((slice) => slice.userId === userId && which(slice));
+    if (own.length === 0) return false;
     await this.#ship();
-    const quiet = [...(this.#byUser.get(userId) ?? [])].filter(isQuiet);
+    const quiet = own.filter((slice) => this.#slices.has(slice.sliceId) && isQuiet(slice));
     for (const slice of quiet) await this.#close(slice);
     return quiet.length > 0;
   }
@@ -198,9 +245,10 @@ export class Purse {
 
   async #close(slice: Slice): Promise<void> {
     this.#slices.delete(slice.sliceId);
-    const own = this.#byUser.get(slice.userId);
+    const pool = poolOf(slice.userId, slice.bounded);
+    const own = this.#pools.get(pool);
     own?.delete(slice);
-    if (own?.size === 0) this.#byUser.delete(slice.userId);
+    if (own?.size === 0) this.#pools.delete(pool);
     // If this fails the ledger settles the slice by itself when its time is over.
     await this.#deps.control
       .closeSlice(slice.sliceId)
@@ -208,8 +256,24 @@ export class Purse {
   }
 }
 
-export function isTooLow(error: unknown): error is StatusError {
-  return error instanceof StatusError && error.reason === "BALANCE_TOO_LOW";
+/** A user's slices are one pool, but for what budgets bound: no name or id in it holds a line's end. */
+function poolOf(userId: string, bounded: Bounded | undefined): string {
+  return bounded === undefined ? userId : [userId, ...bounded.subjects].join("\n");
+}
+
+/** Whether a slice keeps some of a budget that bounds this, too. */
+function shares(slice: Slice, bounded: Bounded | undefined): boolean {
+  return slice.bounded?.subjects.some((subject) => bounded?.subjects.includes(subject)) === true;
+}
+
+/** The same shortage, told of another request. */
+function needing(error: StatusError, amountNanos: bigint): StatusError {
+  const { code, reason, message, metadata, retryAfterMs } = error;
+  const again = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return new StatusError({
+    ...{ code, reason, message, ...again },
+    metadata: { ...metadata, needed: formatAmount(amountNanos) },
+  });
 }
 
 function notSetAside(cause?: unknown): StatusError {

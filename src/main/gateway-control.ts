@@ -1,10 +1,16 @@
 /** The gateway's view of the domains: what it looks up, what it leases, where its usage goes. */
 import type { Clock } from "../base/clock.ts";
 import type { SecretBox } from "../base/seal.ts";
-import { closeSlice, ingestUsage, leaseSlice } from "../billing/index.ts";
+import { budgetSubjects, closeSlice, ingestUsage, leaseSlice } from "../billing/index.ts";
 import { findPublished, listPublished, type Published } from "../catalog/index.ts";
 import type { DbCtx } from "../db/db.ts";
-import type { GatewayControl, GatewayRoute, GatewayUsage, PublishedOffer } from "../gateway/index.ts";
+import type {
+  GatewayControl,
+  GatewayKey,
+  GatewayRoute,
+  GatewayUsage,
+  PublishedOffer,
+} from "../gateway/index.ts";
 import { disabledAmong, findInferenceKey, noteKeyUses } from "../identity/index.ts";
 import { loadRoutes, type RouteQuery } from "../models/index.ts";
 import { addServed } from "../observability/index.ts";
@@ -37,13 +43,20 @@ export function gatewayControl(deps: ControlDeps): GatewayControl {
     },
     routesOfOwner: (userId) => routes({ ownerIds: [userId] }),
     published: async () => (await offers()).map(offerOf),
-    keyByHash: (hash) => findInferenceKey(ctx, hash),
-    leaseSlice: ({ userId, wantNanos }) =>
-      leaseSlice(ctx, { gatewayId, userId, wantNanos, currency, now: ctx.clock.now() }),
+    keyByHash: (hash) => keyByHash(ctx, hash),
+    leaseSlice: (wanted) => leaseSlice(ctx, { ...wanted, gatewayId, currency, now: ctx.clock.now() }),
     closeSlice: (sliceId) => closeSlice(ctx, { gatewayId, sliceId, now: ctx.clock.now() }),
     shipUsage: (records) => ship(ctx, records),
     onChange: deps.onChange,
   };
+}
+
+/** A key with what of its user's is bounded by budgets: the gateway keeps money for that apart. */
+async function keyByHash(ctx: DbCtx, hash: Buffer): Promise<GatewayKey | undefined> {
+  const key = await findInferenceKey(ctx, hash);
+  const bounded = key ? await budgetSubjects(ctx, key.userId) : [];
+  if (!key || bounded.length === 0) return key;
+  return { ...key, budgets: new Set(bounded.map(({ kind, subject }) => `${kind}:${subject}`)) };
 }
 
 type Routes = (query: RouteQuery) => Promise<readonly GatewayRoute[]>;

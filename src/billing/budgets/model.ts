@@ -45,9 +45,9 @@ export interface Purpose {
   /** The moment whose periods it counts in. */
   readonly at: Date;
   readonly keyId?: string | null;
-  readonly modelId?: string;
+  readonly modelId?: string | null;
   /** Asked for by this name of the catalogue. */
-  readonly servedName?: string;
+  readonly servedName?: string | null;
 }
 
 /** A budget that has no periods begins here. */

@@ -44,11 +44,12 @@ export interface LeaseInput {
   readonly purpose?: SlicePurpose;
 }
 
+/** Null: whatever it is, no budget of it bounds this. */
 export interface SlicePurpose {
   readonly keyId: string | null;
-  readonly modelId: string;
+  readonly modelId: string | null;
   /** The name of the catalogue that is asked for. */
-  readonly servedName: string;
+  readonly servedName: string | null;
 }
 
 /**

@@ -3,13 +3,14 @@ import { createHash } from "node:crypto";
 import { StatusError } from "../../../src/base/status.ts";
 import type {
   GatewayControl,
+  GatewayKey,
   GatewayRoute,
   GatewayUsage,
   LeasedSlice,
   PublishedOffer,
   RouteReplica,
+  SlicePurpose,
 } from "../../../src/gateway/index.ts";
-import type { InferenceKey } from "../../../src/identity/index.ts";
 
 export const ALICE = "aaaaaaaa-0000-4000-8000-00000000000a";
 export const BOB = "bbbbbbbb-0000-4000-8000-00000000000b";
@@ -38,7 +39,7 @@ export function routeOf(replicas: readonly RouteReplica[], more: Partial<Gateway
   };
 }
 
-export function keyOf(userId: string, more: Partial<InferenceKey> = {}): InferenceKey {
+export function keyOf(userId: string, more: Partial<GatewayKey> = {}): GatewayKey {
   return { keyId: `key-of-${userId}`, userId, scopes: [], expiresAt: null, disabled: false, ...more };
 }
 
@@ -62,6 +63,8 @@ export function offerOf(more: Partial<PublishedOffer> = {}): PublishedOffer {
 
 interface MemorySlice {
   readonly userId: string;
+  /** Of the budgets that it counts in. */
+  readonly subjects: readonly string[];
   readonly amountNanos: bigint;
   capturedNanos: bigint;
   closed: boolean;
@@ -70,11 +73,13 @@ interface MemorySlice {
 export class MemoryControl implements GatewayControl {
   routes: GatewayRoute[] = [];
   offers: PublishedOffer[] = [];
-  readonly keys = new Map<string, InferenceKey>();
+  readonly keys = new Map<string, GatewayKey>();
   readonly shipped: GatewayUsage[] = [];
   /** Free money by user; slices are taken from it and what is left of them comes back. */
   readonly balances = new Map<string, bigint>();
   readonly slices = new Map<string, MemorySlice>();
+  /** What is left of budgets, by `kind:id`. */
+  readonly budgets = new Map<string, bigint>();
   /** Usage that no open slice covered: what the operator would have to write off. */
   uncoveredNanos = 0n;
   sliceMs = 3_600_000;
@@ -85,7 +90,7 @@ export class MemoryControl implements GatewayControl {
   readonly calls = { routes: 0, keys: 0, leases: 0 };
   readonly #listeners = new Set<(what: string) => void>();
 
-  addKey(secret: string, key: InferenceKey): void {
+  addKey(secret: string, key: GatewayKey): void {
     this.keys.set(hashOf(secret).toString("hex"), key);
   }
 
@@ -126,13 +131,18 @@ export class MemoryControl implements GatewayControl {
     return this.keys.get(hash.toString("hex"));
   }
 
-  async leaseSlice({ userId, wantNanos }: { userId: string; wantNanos: bigint }): Promise<LeasedSlice> {
+  async leaseSlice({ userId, wantNanos, purpose }: Wanted): Promise<LeasedSlice> {
     this.#look("leases");
     const free = this.balances.get(userId) ?? 0n;
     if (free < wantNanos) throw balanceTooLow(wantNanos, free);
-    this.balances.set(userId, free - wantNanos);
+    const subjects = purpose ? subjectsOf(purpose).filter((subject) => this.budgets.has(subject)) : [];
+    for (const subject of subjects) {
+      const left = this.budgets.get(subject) ?? 0n;
+      if (left < wantNanos) throw budgetExceeded(subject, wantNanos, left);
+    }
+    this.#give(userId, subjects, -wantNanos);
     const sliceId = `slice-${this.slices.size + 1}`;
-    this.slices.set(sliceId, { userId, amountNanos: wantNanos, capturedNanos: 0n, closed: false });
+    this.slices.set(sliceId, { userId, subjects, amountNanos: wantNanos, capturedNanos: 0n, closed: false });
     return { sliceId, amountNanos: wantNanos, spendMs: this.sliceMs };
   }
 
@@ -141,8 +151,12 @@ export class MemoryControl implements GatewayControl {
     const slice = this.slices.get(sliceId);
     if (!slice || slice.closed) return;
     slice.closed = true;
-    const left = slice.amountNanos - slice.capturedNanos;
-    this.balances.set(slice.userId, (this.balances.get(slice.userId) ?? 0n) + left);
+    this.#give(slice.userId, slice.subjects, slice.amountNanos - slice.capturedNanos);
+  }
+
+  #give(userId: string, subjects: readonly string[], nanos: bigint): void {
+    this.balances.set(userId, (this.balances.get(userId) ?? 0n) + nanos);
+    for (const subject of subjects) this.budgets.set(subject, (this.budgets.get(subject) ?? 0n) + nanos);
   }
 
   async shipUsage(records: readonly GatewayUsage[]) {
@@ -183,6 +197,30 @@ export class MemoryControl implements GatewayControl {
   #alive(): void {
     if (this.down) throw new Error("the database is not there");
   }
+}
+
+interface Wanted {
+  readonly userId: string;
+  readonly wantNanos: bigint;
+  readonly purpose?: SlicePurpose;
+}
+
+function subjectsOf({ keyId, modelId, servedName }: SlicePurpose): readonly string[] {
+  return [`key:${keyId}`, `model:${modelId}`, `catalog:${servedName}`];
+}
+
+function budgetExceeded(subject: string, neededNanos: bigint, availableNanos: bigint): StatusError {
+  const colon = subject.indexOf(":");
+  return new StatusError({
+    code: "FAILED_PRECONDITION",
+    reason: "BUDGET_EXCEEDED",
+    message: "The budget has too little left.",
+    metadata: {
+      ...{ budget: subject.slice(0, colon), subject: subject.slice(colon + 1), period: "day" },
+      ...{ needed: decimal(neededNanos), available: decimal(availableNanos), currency: "USD" },
+      resets_at: "2030-01-02T00:00:00.000Z",
+    },
+  });
 }
 
 export function balanceTooLow(neededNanos: bigint, availableNanos: bigint): StatusError {

@@ -52,6 +52,10 @@ function calm(world: World, asker: Asker): readonly Action[] {
     { weight: 5, act: () => pass(world, chance.between("seconds", 1, 40) * 1_000) },
     { weight: 1, act: () => pass(world, chance.between("minutes", 1, 30) * 60_000) },
     { weight: 1, act: () => world.pay(chance.pick("pays", world.users), chance.between("more", 1, 200)) },
+    {
+      weight: 1,
+      act: () => world.grant(chance.pick("granted", world.users), chance.between("credit", 1, 200)),
+    },
     { weight: 12, act: () => workOnSome(world) },
   ];
 }

@@ -14,7 +14,8 @@ export async function checkNow(world: World): Promise<void> {
     world.books.set(userId, books);
     same("what was paid", books.paid, paid);
     same("charges of tokens", books.tokens, world.truth.tokensOf(userId, true));
-    same("the balance", books.balance, books.paid - books.tokens - books.gpu);
+    same("the balance", books.balance, books.paid - books.expired - books.tokens - books.gpu);
+    same("all entries", books.total, books.balance);
     if (books.balance < 0n || books.held < 0n || books.balance < books.held)
       throw new Breach(`balance ${books.balance}, of which ${books.held} are held`);
   }

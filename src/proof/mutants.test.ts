@@ -144,7 +144,11 @@ async function breakFunction(name: string, right: string, wrong: string): Promis
     ]);
     const body = rows[0]?.body ?? "";
     assert.ok(body.includes(right));
-    await owner.query("alter table ledger_balance drop constraint if exists ledger_balance_available");
+    const checks = await owner.query<{ conname: string }>(
+      "select conname from pg_constraint where conrelid = 'ledger_balance'::regclass and contype = 'c'",
+    );
+    for (const { conname } of checks.rows)
+      await owner.query(`alter table ledger_balance drop constraint ${conname}`);
     await owner.query(body.replace(right, wrong));
   } finally {
     await owner.end();

@@ -3,39 +3,52 @@ import { sql } from "kysely";
 import type { DbCtx } from "../db/db.ts";
 
 export interface BooksOfUser {
+  /** All of it: card money and credit. */
   readonly balance: bigint;
   readonly held: bigint;
   readonly gpuHeld: bigint;
+  /** By card and as credit. */
   readonly paid: bigint;
   readonly tokens: bigint;
   readonly gpu: bigint;
+  /** Credit that nobody spent in time. */
+  readonly expired: bigint;
+  /** What all entries of the user's accounts sum to. */
+  readonly total: bigint;
 }
 
-const NOTHING: BooksOfUser = { balance: 0n, held: 0n, gpuHeld: 0n, paid: 0n, tokens: 0n, gpu: 0n };
+const NOTHING: BooksOfUser = {
+  ...{ balance: 0n, held: 0n, gpuHeld: 0n, paid: 0n, tokens: 0n, gpu: 0n, expired: 0n, total: 0n },
+};
 
 export async function booksOf(ctx: DbCtx, userId: string): Promise<BooksOfUser> {
   const { rows } = await sql<BooksOfUser>`
     select b.balance, b.held,
       (select coalesce(sum(h.amount - h.captured), 0)::bigint from ledger_hold h
         where h.account_id = a.id and h.state = 'placed' and h.purpose = 'gpu.window') as "gpuHeld",
-      e.paid, e.tokens, e.gpu
+      e.*
     from ledger_account a join ledger_balance b on b.account_id = a.id
       cross join lateral (
-        select coalesce(sum(e.amount) filter (where e.amount > 0), 0)::bigint as paid,
+        select coalesce(sum(e.amount) filter (where t.code in ('topup.card', 'credit.grant')), 0)::bigint as paid,
           coalesce(-sum(e.amount) filter (where t.code = 'charge.tokens'), 0)::bigint as tokens,
-          coalesce(-sum(e.amount) filter (where t.code = 'charge.gpu'), 0)::bigint as gpu
-        from ledger_entry e join ledger_transfer t on t.id = e.transfer_id where e.account_id = a.id) e
+          coalesce(-sum(e.amount) filter (where t.code = 'charge.gpu'), 0)::bigint as gpu,
+          coalesce(-sum(e.amount) filter (where t.code = 'credit.expire'), 0)::bigint as expired,
+          coalesce(sum(e.amount), 0)::bigint as total
+        from ledger_account own join ledger_entry e on e.account_id = own.id join ledger_transfer t on t.id = e.transfer_id
+        where own.owner_id = a.owner_id and own.kind in ('user', 'credit')) e
     where a.owner_id = ${userId} and a.kind = 'user'`.execute(ctx.db);
   return rows[0] ?? NOTHING;
 }
 
-/** The least that an account ever held, replayed entry by entry in the order in which they were written. */
+/** The least that a user's accounts ever held together, replayed in the order in which their entries were written. */
 export async function leastOf(ctx: DbCtx, userId: string): Promise<bigint> {
   const { rows } = await sql<{ least: bigint }>`
     select coalesce(min(running), 0)::bigint as least from (
-      select sum(e.amount) over (order by e.transfer_id) as running
+      select sum(sum(e.amount)) over (order by e.transfer_id) as running
       from ledger_entry e join ledger_account a on a.id = e.account_id
-      where a.owner_id = ${userId} and a.kind = 'user') history`.execute(ctx.db);
+      where a.owner_id = ${userId} and a.kind in ('user', 'credit') group by e.transfer_id) history`.execute(
+    ctx.db,
+  );
   return rows[0]?.least ?? 0n;
 }
 

@@ -3,7 +3,7 @@ import type { Chance } from "../base/chance.ts";
 import type { Clock } from "../base/clock.ts";
 import { nanosForTokens } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
-import { attachCard, testPayments, topUp, type UsageRecord } from "../billing/index.ts";
+import { attachCard, grantCredit, testPayments, topUp, type UsageRecord } from "../billing/index.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { LeasedSlice } from "../gateway/index.ts";
 import { createUser } from "../identity/index.ts";
@@ -100,6 +100,17 @@ export class World {
     this.story.tell(`${userId} pays ${nanos}`);
   }
 
+  /** Credit is spent before what was paid, and counts as paid: somebody answers for it. */
+  async grant(userId: string, cents: number): Promise<void> {
+    const nanos = BigInt(cents) * 10_000_000n;
+    const { operatorId } = this.ground;
+    const amount = { currency: CURRENCY, nanos };
+    await grantCredit(this.ctx, { operatorId, userId, amount, reason: "proof", key: this.ctx.random.uuid() });
+    this.truth.pay(userId, nanos);
+    this.moved = true;
+    this.story.tell(`${userId} is granted ${nanos}`);
+  }
+
   /** As the gateway reserves it: rounded up by one, so that the floor of what is served never exceeds it. */
   boundOf(tokensMax: number): bigint {
     return this.costOf(tokensMax) + 1n;
@@ -123,7 +134,14 @@ export class World {
     const books = this.books.get(userId);
     if (!books) return 0n;
     const { truth } = this;
-    return books.paid - books.gpu - books.gpuHeld - truth.tokensOf(userId) - truth.runningOf(userId);
+    return (
+      books.paid -
+      books.expired -
+      books.gpu -
+      books.gpuHeld -
+      truth.tokensOf(userId) -
+      truth.runningOf(userId)
+    );
   }
 
   /** Nothing is under way, held, or unshipped. */

@@ -34,7 +34,7 @@ const PROOFS: readonly Proof[] = [
     name: "the hard cap: thousands of histories",
     minutesMax: 30,
     files: ["src/proof/proof.test.ts"],
-    env: { SLIPWAY_PROOF_HISTORIES: "3000", SLIPWAY_PROOF_SEED: "1000" },
+    env: { SLIPWAY_PROOF_HISTORIES: "2000", SLIPWAY_PROOF_SEED: "1000" },
   },
   {
     name: "an installation that loses its engine, its Postgres and itself",

@@ -1,126 +1,54 @@
 /**
- * Ledger transfers a second on one hot account against a plain INSERT loop, on the same durable Postgres: one connection,
- * and several that queue for the account's lock. Last, usage records a second through batches, which is how tokens are charged.
+ * Ledger transfers a second against a plain INSERT loop, on the same durable Postgres: on one hot account and spread over
+ * 10,000, by one connection and by several, which on the hot account queue for its lock.
  */
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { sql } from "kysely";
-import { systemClock } from "../src/base/clock.ts";
-import { silentLog } from "../src/base/log.ts";
-import { systemRandom } from "../src/base/random.ts";
-import { ingestUsage, leaseSlice, setTokenPrice, type UsageRecord } from "../src/billing/index.ts";
 import { postTransfer } from "../src/billing/ledger/index.ts";
 import type { DbCtx } from "../src/db/db.ts";
-import { startEmbedded } from "../src/db/embedded.ts";
-import { migrate } from "../src/db/migrate.ts";
-import { APP_ROLE, openDatabase } from "../src/db/pool.ts";
+import { loop, withDurablePostgres } from "./support.ts";
 
-const MIGRATIONS = fileURLToPath(new URL("../migrations", import.meta.url));
 const ROUNDS = 3;
 const ROUND_MS = 3_000;
 const CONNECTIONS = 8;
-const BATCH = 200;
-const USD = (nanos: bigint) => ({ currency: "USD", nanos });
+const ACCOUNTS = 10_000;
 
-const home = await mkdtemp(join(tmpdir(), "slipway-bench-"));
-await chmod(home, 0o755);
-const postgres = await startEmbedded({ home, log: silentLog, clock: systemClock });
-try {
-  const url = postgres.url("postgres");
-  const owner = openDatabase({ url, connectionsMax: 1, log: silentLog });
-  await migrate(owner.db, MIGRATIONS);
+await withDurablePostgres(CONNECTIONS, async (ctx, owner) => {
   await sql`create table plain (id bigint generated always as identity primary key, key text not null unique,
-    account_id bigint not null, amount bigint not null, at timestamptz not null)`.execute(owner.db);
-  const database = openDatabase({ url, connectionsMax: CONNECTIONS, log: silentLog, role: APP_ROLE });
-  await measure({ clock: systemClock, random: systemRandom, log: silentLog, db: database.db });
-  await database.close();
-  await owner.close();
-} finally {
-  await postgres.stop();
-  await rm(home, { recursive: true, force: true });
-}
+    account_id bigint not null, amount bigint not null, at timestamptz not null)`.execute(owner);
+  await sql`grant insert on plain to slipway_app`.execute(owner);
+  await measure(ctx);
+});
 
 async function measure(ctx: DbCtx): Promise<void> {
-  const ownerId = ctx.random.uuid();
-  const transfer = (at: Date) =>
+  const owners = Array.from({ length: ACCOUNTS }, () => ctx.random.uuid());
+  let turn = 0;
+  const transferTo = (ownerId: string, at: Date) =>
     postTransfer(ctx, {
       key: ctx.random.uuid(),
       code: "topup.card",
       ownerId,
-      money: USD(1_000_000_000n),
+      money: { currency: "USD", nanos: 1_000_000_000n },
       at,
     });
+  const hot = (at: Date) => transferTo(owners[0] ?? "", at);
+  const spread = (at: Date) => transferTo(owners[turn++ % ACCOUNTS] ?? "", at);
   const plain = (at: Date) =>
     sql`insert into plain (key, account_id, amount, at) values (${ctx.random.uuid()}, 1, ${1_000_000_000n}, ${at})`.execute(
       ctx.db,
     );
-  await loop(1, transfer, 500);
+  // An account is made by its first transfer: that is not what is measured.
+  for (const ownerId of owners) await transferTo(ownerId, new Date());
   await loop(1, plain, 500);
   for (const connections of [1, CONNECTIONS]) {
     for (let round = 1; round <= ROUNDS; round++) {
       const inserts = await loop(connections, plain, ROUND_MS);
-      const transfers = await loop(connections, transfer, ROUND_MS);
+      const onOne = await loop(connections, hot, ROUND_MS);
+      const onMany = await loop(connections, spread, ROUND_MS);
       console.log(
-        `${connections} connection${connections === 1 ? " " : "s"}, round ${round}: ${transfers.toFixed(0)} transfers/s on one account, ` +
-          `${inserts.toFixed(0)} plain inserts/s; ratio ${(transfers / inserts).toFixed(2)}`,
+        `${connections} connection${connections === 1 ? " " : "s"}, round ${round}: ${inserts.toFixed(0)} plain inserts/s; ` +
+          `transfers/s on one account ${onOne.toFixed(0)} (${(onOne / inserts).toFixed(2)}), ` +
+          `on ${ACCOUNTS} ${onMany.toFixed(0)} (${(onMany / inserts).toFixed(2)})`,
       );
     }
   }
-  await measureUsage(ctx, ownerId);
-}
-
-/** Charged requests of one user, in batches as a gateway ships them. */
-async function measureUsage(ctx: DbCtx, userId: string): Promise<void> {
-  const price = await setTokenPrice(ctx, {
-    ...{ servedName: "tiny", currency: "USD", validFrom: null },
-    ...{ inputNanosPerMillion: 1_000n, cachedNanosPerMillion: 0n, outputNanosPerMillion: 1_000n },
-  });
-  const lease = { gatewayId: "g", userId, wantNanos: 1_000_000_000n, currency: "USD", now: ctx.clock.now() };
-  const { sliceId } = await leaseSlice(ctx, lease);
-  const modelId = ctx.random.uuid();
-  const record = (at: Date): UsageRecord => ({
-    ...{
-      requestId: ctx.random.uuid(),
-      gatewayId: "g",
-      modelId,
-      servedName: "tiny",
-      userId,
-      keyId: null,
-      sliceId,
-    },
-    ...{ priceVersionId: price.versionId, promptTokens: 2_000, cachedTokens: 0, completionTokens: 500 },
-    ...{ estimated: false, outcome: "ok", startedAt: at, endedAt: at, ttftMs: 5 },
-  });
-  const batches = await loop(
-    1,
-    (at) =>
-      ingestUsage(
-        ctx,
-        Array.from({ length: BATCH }, () => record(at)),
-      ),
-    ROUND_MS,
-  );
-  console.log(
-    `usage of one account in batches of ${BATCH}: ${(batches * BATCH).toFixed(0)} charged requests/s`,
-  );
-}
-
-/** Runs `work` back to back on so many connections; how often a second it was done. */
-async function loop(
-  connections: number,
-  work: (at: Date) => Promise<unknown>,
-  forMs: number,
-): Promise<number> {
-  const began = performance.now();
-  let done = 0;
-  const one = async () => {
-    while (performance.now() - began < forMs) {
-      await work(new Date());
-      done++;
-    }
-  };
-  await Promise.all(Array.from({ length: connections }, one));
-  return (done / (performance.now() - began)) * 1_000;
 }

@@ -52,6 +52,7 @@ const SPEC: ModelSpec = {
   apiKeySealed: Buffer.from("sealed"),
   apiKeyHash: Buffer.alloc(32),
   hfTokenSealed: null,
+  accepted: null,
 };
 
 interface Setup {

@@ -49,6 +49,7 @@ export async function modelsDeps(
     probe: httpCompletionProbe(),
     billing,
     changes: changes.models,
+    layout: config.SLIPWAY_REPLICA_LAYOUT,
     terms: termsOf(config),
     news: newsOf({ mail: sendsMail(config) }).models,
   };

@@ -262,6 +262,12 @@ export const settings = z.object({
     .describe(
       "What starts vLLM on this machine: a program on the PATH or by its full path, and its first words. Where it is not installed, weights in safetensors are refused at deploy.",
     ),
+  SLIPWAY_REPLICA_LAYOUT: z
+    .enum(["pack", "spread"])
+    .default("pack")
+    .describe(
+      "Where a model's replicas go when its request leaves the place open: pack (all at the best place, others only when that has no room) or spread (over the places that cost no more than what was agreed to).",
+    ),
   SLIPWAY_GPU_WINDOW_SECONDS: seconds(900, 90, 86_400).describe("Length of a prepaid window of GPU time."),
   SLIPWAY_DRAIN_MAX_SECONDS: seconds(30, 1, 3_600).describe(
     "Longest wait for running streams when a replica goes.",

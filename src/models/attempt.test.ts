@@ -52,13 +52,13 @@ test("failures in a row add up; a long good run starts the count afresh; no room
   assert.equal(absorb(third, seen(third, 1_000, short), look(1_000)).failures, 2);
 });
 
-test("an accepted create that shows nothing is waited for, then lost", () => {
+test("an accepted create that shows nothing is waited for, then taken for no room", () => {
   const attempt = anAttempt();
   const absent = (ms: number) => seen(attempt, ms, { phase: "absent" });
   const waiting = absorb(attempt, absent(1_000), look(1_000));
   assert.equal(waiting.failure, null);
   const lost = absorb(waiting, absent(LIMITS.appearMs), look(LIMITS.appearMs));
-  assert.equal(lost.failure?.reason, "MACHINE_LOST");
+  assert.equal(lost.failure?.reason, "CAPACITY_SHORT");
 });
 
 test("a machine that was seen and is absent is lost", () => {
@@ -140,8 +140,14 @@ test("download progress moves the deadline of loading; standing still does not",
 test("a machine that never comes is given up at its deadline", () => {
   const attempt = anAttempt({ seen: true, phase: "provisioning", detail: "waiting for a node" });
   const after = expire(attempt, look(LIMITS.provisioningMs));
-  assert.equal(after.failure?.reason, "DEADLINE");
-  assert.match(after.failure?.message ?? "", /waiting for a node/);
+  assert.equal(after.failure?.reason, "CAPACITY_SHORT");
+  assert.match(
+    after.failure.message,
+    /accepted the machine and had none within 30 min\. It was waiting for a node/,
+  );
+  assert.equal(after.failures, 0, "no room is no failure");
+  const patient = { ...attempt, provisionBy: at(2 * LIMITS.provisioningMs) };
+  assert.equal(expire(patient, look(LIMITS.provisioningMs)).failure, null);
   assert.equal(expire(aRoutedAttempt(), look(LIMITS.provisioningMs)).failure, null);
 });
 

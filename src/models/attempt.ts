@@ -100,7 +100,7 @@ export function deadlineOf(attempt: Attempt, limits: ModelLimits): Date | null {
   switch (stageOf(attempt)) {
     case "asked":
     case "provisioning":
-      return new Date(ms(attempt.createdAt) + limits.provisioningMs);
+      return attempt.provisionBy ?? new Date(ms(attempt.createdAt) + limits.provisioningMs);
     case "loading":
       return new Date(ms(attempt.phaseSince) + limits.loadingMs);
     default:
@@ -113,9 +113,14 @@ export function expire(attempt: Attempt, look: Look): Attempt {
   const deadline = deadlineOf(attempt, look.limits);
   if (deadline === null || deadline > look.now) return attempt;
   const doing = attempt.detail === "" ? "" : ` It was ${attempt.detail}.`;
-  const what = stageOf(attempt) === "loading" ? "Starting the engine" : "Having a machine";
-  const message = `${what} took longer than its deadline.${doing}`;
-  return fail(attempt, { reason: "DEADLINE", message, retryable: true }, look);
+  if (stageOf(attempt) === "loading") {
+    const message = `Starting the engine took longer than its deadline.${doing}`;
+    return fail(attempt, { reason: "DEADLINE", message, retryable: true }, look);
+  }
+  // A provider that accepts and then has nothing has no room, whatever it says.
+  const minutes = Math.round((ms(deadline) - ms(attempt.createdAt)) / 60_000);
+  const message = `The provider accepted the machine and had none within ${minutes} min.${doing}`;
+  return fail(attempt, { reason: "CAPACITY_SHORT", message, retryable: true }, look);
 }
 
 export function failureOf(failure: {
@@ -140,7 +145,7 @@ function absent(attempt: Attempt, look: Look): Attempt {
   }
   if (ms(look.now) - ms(attempt.appliedAt) < look.limits.appearMs) return missing;
   const message = "The provider accepted the machine and then had none.";
-  return fail(missing, { reason: "MACHINE_LOST", message, retryable: true }, look);
+  return fail(missing, { reason: "CAPACITY_SHORT", message, retryable: true }, look);
 }
 
 /** While a stranded call can still leave, its machine's absence says nothing yet. */

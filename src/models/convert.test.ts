@@ -38,6 +38,7 @@ const spec: ModelSpec = {
   apiKeySealed: Buffer.alloc(1),
   apiKeyHash: Buffer.alloc(32),
   hfTokenSealed: Buffer.from("sealed"),
+  accepted: null,
 };
 
 test("the reasons and states of the wire are ours, one by one", () => {

@@ -1,6 +1,7 @@
 /** Where the wire's words for models meet ours. */
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { Money } from "../../gen/google/type/money_pb.js";
 import {
   ConditionReason,
   ConditionSchema,
@@ -23,6 +24,7 @@ import {
   type ModelEvent as WireEvent,
   type Model as WireModel,
 } from "../../gen/tensormesh/model/v1/model_pb.js";
+import { NANOS_PER_UNIT } from "../base/money.ts";
 import type { GpuType, SpecValues } from "../engines/engine.ts";
 import type { Condition, ModelEvent, ModelView, Place, Progress, Provider } from "./model.ts";
 import type { DeployInput, WantedRegions } from "./parse-deploy.ts";
@@ -133,7 +135,12 @@ export function deployFromWire(request: DeployModelRequest, ownerId: string): De
     cpuOffloadingEnabled: request.cpuOffloadingEnabled,
     nodeId: request.nodeId,
     replicas: request.replicas,
+    ...(request.gpuHourPriceMax ? { priceMax: priceFromWire(request.gpuHourPriceMax) } : {}),
   };
+}
+
+function priceFromWire({ currencyCode, units, nanos }: Money) {
+  return { currency: currencyCode, nanosPerHour: units * NANOS_PER_UNIT + BigInt(nanos) };
 }
 
 function providerFromWire(provider: CloudProvider | undefined): Provider | undefined {

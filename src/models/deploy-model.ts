@@ -156,6 +156,7 @@ function newSpec(
     apiKeySealed: sealed,
     apiKeyHash: hash,
     hfTokenSealed: sealHfToken(deps, modelId, deploy.hfToken),
+    accepted: { currency: chosen.price.currency, nanosPerHour: chosen.price.nanosPerHour },
   };
 }
 

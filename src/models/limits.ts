@@ -30,8 +30,9 @@ export interface ModelLimits {
   readonly unclearMs: number;
   /** An accepted create that shows nothing for so long has nothing. */
   readonly appearMs: number;
-  /** Waiting for a place, from the wish to a machine's first sign. */
+  /** Waiting for a place, over all attempts, from the wish to an engine that starts. */
   readonly pendingMs: number;
+  /** Of one attempt, where its driver does not say how long its machines take. */
   readonly provisioningMs: number;
   /** Weights and engine, from the last sign of progress. */
   readonly loadingMs: number;
@@ -41,7 +42,9 @@ export interface ModelLimits {
   readonly failuresMax: number;
   readonly backoffFirstMs: number;
   readonly backoffMaxMs: number;
+  /** Bounds of the time to the next attempt where there was no room. */
   readonly capacityRetryMs: number;
+  readonly capacityRetryMaxMs: number;
   /** A given-up slot of a model that answers by its other slots is tried again this late. */
   readonly slowRetryMs: number;
   /** A replica that answered for so long starts its count of failures afresh. */
@@ -86,7 +89,7 @@ export const LIMITS: ModelLimits = {
   removeTimeoutMs: 30 * SECOND,
   unclearMs: 2 * MINUTE,
   appearMs: 2 * MINUTE,
-  pendingMs: 30 * MINUTE,
+  pendingMs: 60 * MINUTE,
   provisioningMs: 30 * MINUTE,
   loadingMs: 30 * MINUTE,
   pausingMs: 10 * MINUTE,
@@ -95,6 +98,7 @@ export const LIMITS: ModelLimits = {
   backoffFirstMs: SECOND,
   backoffMaxMs: MINUTE,
   capacityRetryMs: 15 * SECOND,
+  capacityRetryMaxMs: 2 * MINUTE,
   slowRetryMs: 10 * MINUTE,
   stableMs: 10 * MINUTE,
   leaseMs: 2 * MINUTE,

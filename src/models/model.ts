@@ -27,6 +27,8 @@ export interface WantedPlace {
   readonly gpuType: GpuType;
   readonly gpuCount: number;
   readonly nodeId: string;
+  /** Most that a GPU hour may cost at a place that is fallen back to; undefined: what was named for the chosen one. */
+  readonly priceMax?: { readonly currency: string; readonly nanosPerHour: string } | undefined;
 }
 
 /** Why a model is in its state. Every model always has one. */
@@ -94,6 +96,8 @@ export interface ModelSpec {
   readonly apiKeySealed: Buffer;
   readonly apiKeyHash: Buffer;
   readonly hfTokenSealed: Buffer | null;
+  /** The price per GPU and hour that was named when it was started last; null for models of an earlier release. */
+  readonly accepted: { readonly currency: string; readonly nanosPerHour: bigint } | null;
 }
 
 export interface AttemptFailure {
@@ -114,8 +118,10 @@ export interface Attempt {
   readonly number: number;
   readonly generation: number;
   readonly startNumber: number;
-  /** Name of the driver that was asked for it. */
+  /** Name of the driver that was asked for it, and the place that it was asked for; type, count and node are the model's. */
   readonly driver: string;
+  readonly provider: Provider;
+  readonly region: string;
   readonly createdAt: Date;
   readonly engineKeySealed: Buffer;
   /** The last create call: still out (or its worker died), answered, its answer lost, or refused (nothing was made). */
@@ -123,6 +129,8 @@ export interface Attempt {
   readonly appliedAt: Date;
   /** Until then a create call of a worker that lost its claim may still come through; null when none can. */
   readonly strandedUntil: Date | null;
+  /** When its provider is given up if no machine has come; null for attempts of an earlier release. */
+  readonly provisionBy: Date | null;
   /** The provider was seen to have it. */
   readonly seen: boolean;
   /** Since when every look found nothing; null after a look that found it. */

@@ -105,14 +105,21 @@ function afterFailure(world: World, lastNumber: number, failed: Attempt | undefi
   if (exhausted && !answered) {
     return { kind: "exhausted", failure: failed.failure, failures: failed.failures };
   }
-  const waitMs = exhausted ? limits.slowRetryMs : backoffMs(failed, limits);
+  const waitMs = exhausted ? limits.slowRetryMs : backoffMs(world.model, failed, limits);
   const until = new Date(failed.stoppedAt.getTime() + waitMs);
   return until <= world.now ? start : { kind: "wait", until };
 }
 
-function backoffMs(failed: Attempt, limits: ModelLimits): number {
-  if (failed.failure && isCapacityReason(failed.failure.reason)) return limits.capacityRetryMs;
+function backoffMs(model: Model, failed: Attempt, limits: ModelLimits): number {
+  if (failed.failure && isCapacityReason(failed.failure.reason)) return roomRetryMs(model, failed, limits);
   return Math.min(limits.backoffFirstMs * 4 ** Math.max(0, failed.failures - 1), limits.backoffMaxMs);
+}
+
+/** No room: soon again at first, and the later the longer it was waited already; a slot of a model that answers has time. */
+function roomRetryMs(model: Model, failed: Attempt, limits: ModelLimits): number {
+  const at = (failed.stoppedAt ?? failed.createdAt).getTime();
+  const waitedMs = model.waitingSince ? at - model.waitingSince.getTime() : Number.POSITIVE_INFINITY;
+  return Math.min(Math.max(waitedMs / 4, limits.capacityRetryMs), limits.capacityRetryMaxMs);
 }
 
 /** Every slot is exhausted, or the wait for a place is over. */

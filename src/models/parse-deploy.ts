@@ -34,6 +34,8 @@ export interface DeployInput {
   readonly nodeId: string;
   /** 0 means 1. */
   readonly replicas: number;
+  /** Most that a GPU hour may cost where it is fallen back to; undefined: what is named for the chosen place. */
+  readonly priceMax?: { readonly currency: string; readonly nanosPerHour: bigint } | undefined;
 }
 
 export interface Deploy extends DeployInput {
@@ -68,8 +70,14 @@ export function parseDeploy(input: DeployInput, engines: readonly Engine[]): Dep
       gpuType: input.gpuType,
       gpuCount: input.gpuCount,
       nodeId: input.nodeId,
+      ...(input.priceMax ? { priceMax: boundOf(input.priceMax) } : {}),
     },
   };
+}
+
+/** As text: rows keep it as JSON, which has no such numbers. */
+function boundOf({ currency, nanosPerHour }: NonNullable<DeployInput["priceMax"]>) {
+  return { currency, nanosPerHour: String(nanosPerHour) };
 }
 
 /** A key of modelSpec that no engine knows is refused before weights and place are looked at. */

@@ -1,5 +1,5 @@
 /** Which places could run a model, and why the others could not. Pure; the first possible one is chosen. */
-import { type Code, type Reason, StatusError } from "../base/status.ts";
+import { type Reason, StatusError } from "../base/status.ts";
 import type { Engine, Fit, Hardware, SpecValues, Switches, WeightsFacts } from "../engines/engine.ts";
 import { checkSpec } from "../engines/spec.ts";
 import type { RegionOffer } from "../providers/driver.ts";
@@ -22,17 +22,23 @@ export interface Workload {
   readonly modelSpec: unknown;
 }
 
+/** Whether the provider says that it has this much now; "none" is waited for. */
+export type Room = "now" | "none" | "unknown";
+
 export interface Possible {
   readonly possible: true;
+  readonly offer: Offer;
   readonly place: Place;
   readonly hardware: Hardware;
   readonly price: GpuPrice;
+  readonly room: Room;
   /** Undefined with undefined weights. */
   readonly serving: { readonly engine: Engine; readonly spec: SpecValues; readonly fit: Fit } | undefined;
 }
 
 export interface Impossible {
   readonly possible: false;
+  readonly offer: Offer;
   readonly place: Place;
   readonly price: GpuPrice | undefined;
   readonly problem: StatusError;
@@ -48,7 +54,10 @@ export type Candidate = Possible | Impossible;
 /** How replicas of a region are reached, as far as this control plane can. */
 const REACHED: readonly RegionOffer["reach"][] = ["direct", "tls"];
 
-/** Judges every offer that the wish allows, best first: on-premises before clouds, then the cheaper. */
+/**
+ * Judges every offer that the wish allows, best first: what has no room at the moment last, on-premises before clouds, then the
+ * cheaper, then the smaller memory, which leaves the larger to those who need it.
+ */
 export function candidates(
   offers: readonly Offer[],
   work: Workload,
@@ -76,8 +85,19 @@ function isWanted(offer: Offer, wanted: WantedPlace): boolean {
 }
 
 function compare(a: Candidate, b: Candidate): number {
-  const home = Number(b.place.provider === "ONPREM") - Number(a.place.provider === "ONPREM");
-  return home !== 0 ? home : comparePrice(a.price, b.price);
+  const isFull = (one: Candidate) => Number(one.possible && one.room === "none");
+  const isAway = (one: Candidate) => Number(one.place.provider !== "ONPREM");
+  return (
+    isFull(a) - isFull(b) ||
+    isAway(a) - isAway(b) ||
+    comparePrice(a.price, b.price) ||
+    a.offer.gpuMemoryBytes - b.offer.gpuMemoryBytes
+  );
+}
+
+function roomOf({ gpuCountsFree }: Offer, { gpuCount }: WantedPlace): Room {
+  if (gpuCountsFree === undefined) return "unknown";
+  return gpuCountsFree.includes(gpuCount) ? "now" : "none";
 }
 
 function comparePrice(a: GpuPrice | undefined, b: GpuPrice | undefined): number {
@@ -88,12 +108,13 @@ function comparePrice(a: GpuPrice | undefined, b: GpuPrice | undefined): number 
 type Check = (offer: Offer, work: Workload) => StatusError | undefined;
 
 /** In this order; each offer's first problem is its answer. */
-const CHECKS: readonly Check[] = [checkKind, checkReach, checkNode, checkCount];
+const CHECKS: readonly Check[] = [checkKind, checkReach, checkNode, checkCount, checkQuota];
 
 function judge(offer: Offer, work: Workload, engines: readonly Engine[]): Candidate {
   const place = placeOf(offer, work.wanted);
   const refuse = (problem: StatusError, passed: number, fit?: Fit, engine = ""): Impossible => ({
     possible: false,
+    offer,
     place,
     price: offer.price,
     problem,
@@ -112,7 +133,8 @@ function judge(offer: Offer, work: Workload, engines: readonly Engine[]): Candid
     return refuse(tooLarge(at(offer), serving.fit), CHECKS.length + 1, serving.fit, serving.engine.name);
   }
   if (!offer.price) return refuse(noPrice(offer), CHECKS.length + 2, serving?.fit, serving?.engine.name);
-  return { possible: true, place, hardware, price: offer.price, serving };
+  const room = roomOf(offer, work.wanted);
+  return { possible: true, offer, place, hardware, price: offer.price, room, serving };
 }
 
 function placeOf(offer: Offer, wanted: WantedPlace): Place {
@@ -153,38 +175,64 @@ function checkKind(offer: Offer, { wanted }: Workload): StatusError | undefined 
   const cpuOffer = offer.gpuType === "UNSPECIFIED";
   if (wanted.gpuCount === 0) {
     if (cpuOffer) return undefined;
-    return problem("GPU_TYPE_UNAVAILABLE", `${at(offer)} runs no replicas on CPUs.`);
+    const message = `${at(offer)} runs no replicas on CPUs. Ask for ${kindOf(offer)} with a count.`;
+    return problem("GPU_TYPE_UNAVAILABLE", message, "gpu_count");
   }
   if (!cpuOffer && (wanted.gpuType === "UNSPECIFIED" || wanted.gpuType === offer.gpuType)) return undefined;
   const asked = wanted.gpuType === "UNSPECIFIED" ? "GPUs" : `GPUs of type ${wanted.gpuType}`;
-  return problem("GPU_TYPE_UNAVAILABLE", `${at(offer)} has ${kindOf(offer)}, no ${asked}.`);
+  return problem("GPU_TYPE_UNAVAILABLE", `${at(offer)} has ${kindOf(offer)}, no ${asked}.`, "gpu_type");
 }
 
 function checkReach(offer: Offer): StatusError | undefined {
   if (REACHED.includes(offer.reach)) return undefined;
   const message = `Replicas at ${at(offer)} can be reached only from inside its cluster, where no gateway runs probes yet. Deploy to another place.`;
-  return problem("PLACE_UNAVAILABLE", message);
+  return problem("PLACE_UNAVAILABLE", message, "infra");
 }
 
 function checkNode(offer: Offer, { wanted }: Workload): StatusError | undefined {
   if (wanted.nodeId === "" || offer.nodeIds.includes(wanted.nodeId)) return undefined;
   const known =
     offer.nodeIds.length === 0 ? "It names none." : `It has ${offer.nodeIds.slice(0, 20).join(", ")}.`;
-  return problem("NODE_NOT_FOUND", `${at(offer)} has no node ${wanted.nodeId}. ${known}`);
+  const message = `${at(offer)} has no node ${wanted.nodeId}. ${known} Leave node_id out for any.`;
+  return problem("NODE_NOT_FOUND", message, "node_id");
 }
 
 function checkCount(offer: Offer, { wanted }: Workload): StatusError | undefined {
-  if (wanted.gpuCount <= offer.gpuCountMax) return undefined;
-  const message = `${at(offer)} has at most ${offer.gpuCountMax} ${kindOf(offer)} for one replica; ${wanted.gpuCount} were asked for.`;
-  const metadata = { asked: String(wanted.gpuCount), max: String(offer.gpuCountMax) };
-  return problem("CAPACITY_SHORT", message, metadata);
+  const { gpuCount: asked } = wanted;
+  const { gpuCounts: sold, gpuCountMax: max } = offer;
+  if (asked > max) {
+    const way =
+      max > 0 ? ` Ask for ${max} or fewer, or for another place.` : " Wait, or ask for another place.";
+    const message = `${at(offer)} has at most ${max} ${kindOf(offer)} for one replica; ${asked} were asked for.${way}`;
+    return problem("CAPACITY_SHORT", message, "gpu_count", { asked: String(asked), max: String(max) });
+  }
+  if (asked === 0 || !sold || sold.includes(asked)) return undefined;
+  const near = nearCounts(sold, asked);
+  const message = `${at(offer)} sells ${kindOf(offer)} by ${sold.join(", ")}, not by ${asked}. Ask for ${near.join(" or ")}.`;
+  const metadata = { asked: String(asked), sold: sold.join(","), near: near.join(",") };
+  return problem("GPU_COUNT_INVALID", message, "gpu_count", metadata);
+}
+
+/** The counts next to the asked one, below and above. */
+function nearCounts(sold: readonly number[], asked: number): readonly number[] {
+  const below = Math.max(...sold.filter((count) => count < asked));
+  const above = Math.min(...sold.filter((count) => count > asked));
+  return [below, above].filter(Number.isFinite);
+}
+
+function checkQuota(offer: Offer, { wanted }: Workload): StatusError | undefined {
+  const { gpuQuota: quota } = offer;
+  if (!quota || wanted.gpuCount === 0 || quota.used + wanted.gpuCount <= quota.max) return undefined;
+  const message = `The account may have ${quota.max} ${kindOf(offer)} at ${at(offer)} and has ${quota.used}; ${wanted.gpuCount} more were asked for. Ask for fewer, or ask the operator to have the quota raised.`;
+  const metadata = { asked: String(wanted.gpuCount), max: String(quota.max), used: String(quota.used) };
+  return problem("CAPACITY_SHORT", message, "gpu_count", metadata);
 }
 
 function unsupported(offer: Offer, weights: WeightsFacts, absent: Engine | undefined): StatusError {
   const what = `${weights.architecture === "" ? "these" : weights.architecture} weights in ${weights.format}`;
   const way = absent ? ` ${absent.name} could, and is not installed there.` : "";
   const message = `No engine at ${at(offer)} can serve ${what} on ${kindOf(offer)}.${way}`;
-  return problem("WEIGHTS_UNSUPPORTED", message);
+  return problem("WEIGHTS_UNSUPPORTED", message, "model_path");
 }
 
 /** The memory plan as an error. */
@@ -202,21 +250,22 @@ export function tooLarge(where: string, fit: Fit): StatusError {
     available: String(fit.availableBytes),
     contextMaxTokens: String(fit.contextMaxTokens),
   };
-  return problem("MODEL_TOO_LARGE", message, metadata);
+  return problem("MODEL_TOO_LARGE", message, "model_spec", metadata);
 }
 
 function noPrice(offer: Offer): StatusError {
   const message = `No price is set for ${kindOf(offer)} at ${at(offer)}. Ask an administrator to set one.`;
-  return problem("PRICE_MISSING", message);
+  return problem("PRICE_MISSING", message, "infra");
 }
 
 function problem(
   reason: Reason,
   message: string,
+  field: string,
   metadata: Readonly<Record<string, string>> = {},
-  code: Code = "FAILED_PRECONDITION",
 ): StatusError {
-  return new StatusError({ code, reason, message, metadata });
+  const violations = [{ field, description: message, reason }];
+  return new StatusError({ code: "FAILED_PRECONDITION", reason, message, metadata, violations });
 }
 
 function at(offer: Offer): string {

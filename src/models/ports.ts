@@ -13,6 +13,7 @@ import type { ProbeOutcome } from "./attempt.ts";
 import type { ModelChanges } from "./changes.ts";
 import type { ModelLimits } from "./limits.ts";
 import type { Provider } from "./model.ts";
+import type { Layout } from "./placement.ts";
 import type { ConditionReason } from "./reasons.ts";
 import type { ModelStatus } from "./states.ts";
 
@@ -147,6 +148,8 @@ export interface ModelsDeps {
   readonly probe: CompletionProbe;
   readonly billing: ModelBilling;
   readonly changes: ModelChanges;
+  /** Where replicas of one model go when several places are as good; absent: "pack". */
+  readonly layout?: Layout;
   readonly news: ModelNews;
   /** What owners accept before they deploy; undefined where the operator configured no terms. */
   readonly terms?: Terms | undefined;

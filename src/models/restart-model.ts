@@ -1,11 +1,13 @@
 /** Starting a model that stands still: paused ones are resumed, failed ones retried, after the same checks as a deploy. */
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
+import type { Hardware } from "../engines/engine.ts";
 import { requireTerms } from "../identity/index.ts";
 import { holdFirstWindows } from "./deploy-model.ts";
-import type { Model, ModelView, Place } from "./model.ts";
+import type { Model, ModelView } from "./model.ts";
 import { offersOf } from "./offers.ts";
 import { candidates, choose, type Possible } from "./place.ts";
+import { isSamePlace } from "./placement.ts";
 import type { ModelsDeps } from "./ports.ts";
 import { costOf, moneyOf, workloadOf } from "./preflight.ts";
 import type { ModelWithSpec } from "./store/models.ts";
@@ -73,7 +75,9 @@ async function restart(
     const { hardware } = chosen;
     const { engine, spec } = chosen.serving;
     const plan = engine.plan(found.spec.weights, hardware, switchesOf(found), spec);
-    return { model, event: { type: "UPDATED", log }, plan, hardware };
+    const { currency, nanosPerHour } = chosen.price;
+    const accepted = { currency, nanosPerHour };
+    return { model, event: { type: "UPDATED", log }, plan, hardware, accepted };
   });
 }
 
@@ -90,7 +94,8 @@ async function rejudge(
     spec.weights,
   );
   const all = candidates(offered.offers, workload, deps.engines);
-  const same = all.find((candidate) => candidate.possible && isSame(candidate.place, model.place));
+  const here = all.filter((candidate) => candidate.possible && isSamePlace(candidate.place, model.place));
+  const same = here.find((one) => one.possible && isSameMemory(one.hardware, spec.hardware)) ?? here[0];
   const best = same ?? choose(all);
   if (!best) throw offered.problem;
   if (!best.possible) throw best.problem;
@@ -107,8 +112,9 @@ async function rejudge(
   throw StatusError.from(new Error("a place was judged without weights"));
 }
 
-function isSame(a: Place, b: Place): boolean {
-  return a.driver === b.driver && a.region === b.region && a.gpuType === b.gpuType;
+/** Of a place that has the type in several sizes, the size of before. */
+function isSameMemory(a: Hardware, b: Hardware): boolean {
+  return a.gpuMemoryBytes === b.gpuMemoryBytes;
 }
 
 function switchesOf({ spec }: ModelWithSpec) {

@@ -4,6 +4,7 @@ import type { SecretBox } from "../base/seal.ts";
 import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { Attempt } from "./model.ts";
+import { priceBoundOf } from "./placement.ts";
 import type { ModelsDeps } from "./ports.ts";
 import type { Serving } from "./reconcile/work.ts";
 import { selectModel } from "./store/models.ts";
@@ -61,7 +62,7 @@ export function openEngineKey(
 const OPEN_KEYS_MAX = 50_000;
 const openKeys = new WeakMap<SecretBox, Map<string, { readonly sealed: Buffer; readonly key: string }>>();
 
-/** What a replica of the model is started with. */
+/** What replicas of the model are started with. */
 export async function servingOf(
   ctx: DbCtx,
   deps: Pick<ModelsDeps, "box">,
@@ -71,6 +72,9 @@ export async function servingOf(
   if (!found) {
     throw new StatusError({ code: "NOT_FOUND", reason: "MODEL_NOT_FOUND", message: "The model is gone." });
   }
-  const { path, weights, plan, hfTokenSealed } = found.spec;
-  return { path, weights, plan, hfToken: openHfToken(deps, modelId, hfTokenSealed) };
+  const { path, weights, hardware, plan, wanted, hfTokenSealed, spec: modelSpec } = found.spec;
+  const switches = { kvCacheEnabled: found.spec.kvCache, cpuOffloadingEnabled: found.spec.cpuOffloading };
+  const hfToken = openHfToken(deps, modelId, hfTokenSealed);
+  const priceBound = priceBoundOf(found.spec);
+  return { path, weights, hardware, plan, hfToken, wanted, switches, modelSpec, priceBound };
 }

@@ -1,6 +1,6 @@
-/** What a model's place costs now, and the window of GPU time that one of its slots needs. */
+/** What a place costs now, and the window of GPU time that one slot of a model needs there. */
 import type { DbCtx } from "../db/db.ts";
-import type { Model } from "./model.ts";
+import type { Model, Place } from "./model.ts";
 import type { GpuPrice, ModelsDeps, WindowInput } from "./ports.ts";
 
 export function priceOf(
@@ -18,8 +18,9 @@ export function windowOf(
   slot: number,
   price: GpuPrice,
   now: Date,
+  place: Place = model.place,
 ): WindowInput {
-  const { id: modelId, deploymentId, userId, place } = model;
+  const { id: modelId, deploymentId, userId } = model;
   const { windowMs } = deps.limits;
   const { provider, region, gpuType, gpuCount } = place;
   const where = { provider, region, gpuType };

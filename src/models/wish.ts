@@ -7,7 +7,7 @@ import { mayReach, type Principal } from "../identity/index.ts";
 import { stop } from "./attempt.ts";
 import { MODELS_CHANNEL, ROUTES_CHANNEL } from "./changes.ts";
 import { type Description, describe, NO_NOTES } from "./describe.ts";
-import type { Attempt, Model, ModelView, NewEvent } from "./model.ts";
+import type { Attempt, Model, ModelSpec, ModelView, NewEvent } from "./model.ts";
 import type { ModelsDeps } from "./ports.ts";
 import { nextStepOf } from "./reasons.ts";
 import { described } from "./reconcile/work.ts";
@@ -36,6 +36,8 @@ export interface Wished {
   readonly spec?: SpecValues;
   readonly plan?: EnginePlan;
   readonly hardware?: Hardware;
+  /** What a GPU hour costs where it is started again. */
+  readonly accepted?: NonNullable<ModelSpec["accepted"]>;
 }
 
 /** To everybody but its owner and administrators a model is not there. */

@@ -96,6 +96,22 @@ function checkMachines(world: SimWorld): void {
   }
 }
 
+/** Once all rests: as many machines as are wanted, each at the provider and of the model that its attempt says, and no other. */
+export async function checkOwned(world: SimWorld): Promise<void> {
+  const { rows } = await sql<{ name: string; driver: string; deployment_id: string }>`
+    select model_attempt.name, model_attempt.driver, deployment_id from model_attempt join model on model.id = model_id
+    where closed_at is null`.execute(world.ctx.db);
+  const owned = rows.map((row) => `${row.driver}: ${row.name} of ${row.deployment_id}`);
+  const alive = world.providers.flatMap((provider) =>
+    provider.alive().map(({ name, spec }) => `${provider.name}: ${name} of ${spec.key.deploymentId}`),
+  );
+  assert.deepEqual(alive.sort(), owned.sort(), "every machine is owned by one attempt, at its place");
+  for (const model of await readModels(world)) {
+    const mine = alive.filter((one) => one.endsWith(model.deployment_id)).length;
+    assert.equal(mine, model.status === "RUNNING" ? model.replicas : 0, `${model.id} is ${model.status}`);
+  }
+}
+
 /** What its owner stopped stays stopped, and is not charged from that moment on. */
 async function checkStopped(world: SimWorld, model: Row): Promise<void> {
   const stopped = world.stopped.get(model.id);

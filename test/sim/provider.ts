@@ -25,6 +25,9 @@ export interface Faults {
   on: boolean;
 }
 
+/** Longest time for which a provider has no room, once it has none. */
+const FULL_MAX_MS = 600_000;
+
 export interface SimProvider extends Driver {
   /** Every machine there ever was. */
   readonly machines: readonly Machine[];
@@ -82,6 +85,13 @@ export function simProvider(options: ProviderOptions): SimProvider {
   const shown = (machine: Machine) => exists(machine) && machine.visibleMs <= nowMs();
   const dead = (machine: Machine) => (machine.diesMs ?? Number.POSITIVE_INFINITY) <= nowMs();
 
+  /** A spell without room: every create is refused until it ends. */
+  let fullUntilMs = 0;
+  const isFull = () => {
+    if (goes("full", 0.05)) fullUntilMs = nowMs() + chance.between(`${options.name}/full-ms`, 0, FULL_MAX_MS);
+    return faults.on && nowMs() < fullUntilMs;
+  };
+
   const create = (spec: ReplicaSpec, delayMs: number) => {
     const about = `${options.name}/${spec.name}`;
     const bornMs = nowMs() + delayMs;
@@ -118,7 +128,10 @@ export function simProvider(options: ProviderOptions): SimProvider {
       if (goes(`${about}/lost-again`, 0.05)) throw failure("UNAVAILABLE", "UNAVAILABLE");
       return;
     }
-    if (goes(`${about}/refused`, 0.08)) throw failure("RESOURCE_EXHAUSTED", "CAPACITY_SHORT");
+    if (isFull() || goes(`${about}/refused`, 0.05)) throw failure("RESOURCE_EXHAUSTED", "CAPACITY_SHORT");
+    if (goes(`${about}/rate`, 0.03)) throw failure("RESOURCE_EXHAUSTED", "RATE_LIMITED");
+    // Accepted, and then nothing: no machine ever comes of it.
+    if (goes(`${about}/nothing`, 0.03)) return note(spec.name, "accepted, and nothing made");
     if (goes(`${about}/unsent`, 0.05)) throw failure("UNAVAILABLE", "UNAVAILABLE");
     if (goes(`${about}/late`, 0.05)) {
       create(spec, options.idempotent ? 0 : chance.between(`${about}/late-ms`, 0, LATE_MAX_MS));

@@ -16,7 +16,7 @@ import {
 import type { Endpoint } from "../../src/webhooks/index.ts";
 import { insertEndpoint } from "../../src/webhooks/store/endpoints.ts";
 import { testDatabase } from "../support/postgres.ts";
-import { chargedMs, checkBooks, checkTold, invariants, readModels } from "./invariants.ts";
+import { chargedMs, checkBooks, checkOwned, checkTold, invariants, readModels } from "./invariants.ts";
 import { type SimWorld, simWorld, WORKERS } from "./world.ts";
 
 const SEEDS = Number(process.env.SLIPWAY_SIM_SEEDS ?? 3);
@@ -60,6 +60,7 @@ async function history(t: TestContext, seed: number): Promise<void> {
       `seed ${seed}: ${model.id} rests ${model.status}: ${model.reason} ${model.message}`,
     );
   }
+  await checkOwned(world);
   await wipe(world, watch.check);
   await checkTold(world);
   const crashed = [...world.crashes].map(([step, count]) => `${step} ${count}`).join(", ");
@@ -144,13 +145,13 @@ async function oneWish(world: SimWorld): Promise<void> {
   if (kind === "money") return topUp(world);
   if (kind === "deploy" || models.length === 0) {
     if (models.length >= MODELS_MAX) return;
-    const cloud = chance.happens("cloud", 0.5);
+    const provider = chance.pick("provider", ["LAMBDA", "ONPREM", "any", "any"] as const);
     await deployModel(ctx, deps, {
       ownerId: owner.userId,
       modelName: `model-${ctx.random.uuid()}`,
       description: "",
       modelPath: "org/tiny",
-      provider: cloud ? "LAMBDA" : "ONPREM",
+      provider: provider === "any" ? undefined : provider,
       regions: {},
       gpuType: "UNSPECIFIED",
       gpuCount: 0,

@@ -45,7 +45,7 @@ export interface ModelFixture {
 }
 
 /** Virtual time within which everything here reaches any state. */
-const PATIENCE_MS = 60 * 60_000;
+const PATIENCE_MS = 90 * 60_000;
 const STEP_MS = 500;
 
 export async function modelFixture(

@@ -8,8 +8,10 @@ import {
 } from "../../../gen/tensormesh/billing/v1/billing_model_service_pb.js";
 import { slug } from "../../base/id.ts";
 import { invalidArgument } from "../../base/status.ts";
+import { type Amount, moneyOf, parseAmount } from "../amount.ts";
 import type { CliIo } from "../io.ts";
 import { readTokenFile } from "../secret-input.ts";
+import type { Session } from "../session.ts";
 import type { CommonOptions } from "../settings.ts";
 import { gpuTypeOf, infraOf } from "../wire-words.ts";
 import { parseCount } from "./numbers.ts";
@@ -27,6 +29,7 @@ export interface DeployOptions extends CommonOptions {
   readonly kvCache?: boolean;
   readonly cpuOffloading?: boolean;
   readonly node?: string;
+  readonly priceMax?: Amount;
   readonly user?: string;
   readonly apiKeyFile?: string;
   readonly hfTokenFile?: string;
@@ -47,6 +50,11 @@ export function withDeployOptions(command: Command): Command {
     .option("--no-kv-cache", "do not keep prompts' prefixes in the KV cache")
     .option("--cpu-offloading", "let the KV cache spill into CPU memory")
     .option("--node <id>", "pin it to this node")
+    .option(
+      "--price-max <amount>",
+      "most that a GPU hour may cost where another place must be taken; else no more than the chosen one's",
+      parseAmount,
+    )
     .option("--user <id>", "owner, for administrators")
     .option("--api-key-file <file>", "the key that the endpoint shall accept; one is made where absent")
     .option("--hf-token-file <file>", "a Hugging Face token for gated weights (also SLIPWAY_HF_TOKEN)");
@@ -54,12 +62,16 @@ export function withDeployOptions(command: Command): Command {
 
 /** The request that the flags describe. Throws INVALID_FIELD for what can be told without asking the server. */
 export async function deployRequest(
-  io: CliIo,
+  session: Session,
   weights: string | undefined,
   options: DeployOptions,
 ): Promise<DeployModelRequest> {
   const base = options.body === undefined ? create(DeployModelRequestSchema) : await bodyFile(options.body);
-  const given = { ...flags(weights, options), ...(await secrets(io, options)) };
+  const given = {
+    ...flags(weights, options),
+    ...(await secrets(session.io, options)),
+    ...(await priceMax(session, options)),
+  };
   const request = create(DeployModelRequestSchema, { ...base, ...given });
   if (request.modelPath === "") {
     throw invalidArgument([
@@ -91,6 +103,12 @@ function flags(weights: string | undefined, options: DeployOptions) {
     ...(options.node === undefined ? {} : { nodeId: options.node }),
     ...(options.user === undefined ? {} : { userId: options.user }),
   };
+}
+
+async function priceMax(session: Session, options: DeployOptions) {
+  if (options.priceMax === undefined) return {};
+  const [gpuHourPriceMax] = await moneyOf(session, [options.priceMax]);
+  return gpuHourPriceMax === undefined ? {} : { gpuHourPriceMax };
 }
 
 async function secrets(io: CliIo, options: DeployOptions) {

@@ -31,7 +31,7 @@ export function addDeploy(models: Command, io: CliIo): void {
 }
 
 async function deploy(session: Session, weights: string | undefined, options: Options): Promise<void> {
-  const request = await deployRequest(session.io, weights, options);
+  const request = await deployRequest(session, weights, options);
   // The key makes the call repeatable: a lost answer never becomes a second model.
   const keyed = session.keyed(options.idempotencyKey);
   const answer = await session.client(BillingModelService).deployModel(request, keyed);

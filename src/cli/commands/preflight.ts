@@ -34,7 +34,7 @@ async function preflight(
   weights: string | undefined,
   options: DeployOptions,
 ): Promise<number> {
-  const deploy = await deployRequest(session.io, weights, options);
+  const deploy = await deployRequest(session, weights, options);
   const answer = await session.client(PreflightService).preflightModel({ deploy });
   session.output.message(PreflightModelResponseSchema, answer, () => textOf(answer));
   // The verdict is the command's result: scripts read it from the exit status, as of the deploy itself.

@@ -5,7 +5,7 @@ import { stop } from "../attempt.ts";
 import type { Attempt, Model } from "../model.ts";
 import type { ModelsDeps, SlotTime } from "../ports.ts";
 import { priceOf } from "../windows.ts";
-import { commit, type Work } from "./work.ts";
+import { commit, placeOf, type Work } from "./work.ts";
 
 export function windowFields(time: SlotTime | undefined): Pick<Attempt, "windowEndsAt" | "nextHeld"> {
   return { windowEndsAt: time?.windowEndsAt ?? null, nextHeld: time?.nextHeld ?? false };
@@ -19,7 +19,7 @@ export async function holdNext(
   attempt: Attempt,
   latest: Date,
 ): Promise<void> {
-  const price = await priceOf(ctx, deps, work.model);
+  const price = await priceOf(ctx, deps, { place: placeOf(work.model, attempt) });
   if (!price) return ctx.clock.now() < latest ? undefined : pauseFor(ctx, deps, work, "PRICE_MISSING");
   const { deploymentId } = work.model;
   try {
@@ -84,7 +84,7 @@ async function endSlots(tx: TxCtx, deps: ModelsDeps, work: Work, at: Date): Prom
 }
 
 /** A place that has lost its price: what answers nowhere is given up; what runs is seen to when its next window is due. */
-export async function missPrice(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<void> {
+export async function missPrice(ctx: DbCtx, deps: ModelsDeps, work: Work): Promise<undefined> {
   if ([...work.attempts.values()].some((attempt) => attempt.routed)) return;
   const message = "The place has no price, so nothing can be run there.";
   await giveUp(ctx, deps, work, { reason: "PRICE_MISSING", message });
@@ -100,18 +100,18 @@ function isPriceGone(error: unknown): boolean {
 }
 
 /** Runs a commit that needs money. Without it a model that answers nowhere is given up before any machine is asked for. */
-export async function orMoneyShort(
+export async function orMoneyShort<T>(
   ctx: DbCtx,
   deps: ModelsDeps,
   work: Work,
-  act: () => Promise<boolean>,
-): Promise<boolean> {
+  act: () => Promise<T>,
+): Promise<T | undefined> {
   try {
     return await act();
   } catch (error) {
     if (!isMoneyShort(error)) throw error;
     const answers = [...work.attempts.values()].some((attempt) => attempt.routed);
     if (!answers) await giveUp(ctx, deps, work, { reason: "BALANCE_TOO_LOW", message: error.message });
-    return false;
+    return undefined;
   }
 }

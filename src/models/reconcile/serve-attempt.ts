@@ -9,7 +9,7 @@ import { openEngineKey } from "../secrets.ts";
 import { rememberMeasured } from "../store/measured.ts";
 import { priceOf, windowOf } from "../windows.ts";
 import { missPrice, orMoneyShort, windowFields } from "./pay.ts";
-import { commit, isIdempotent, put, type Work } from "./work.ts";
+import { commit, isIdempotent, placeOf, put, type Work } from "./work.ts";
 
 export async function probe(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt): Promise<void> {
   const { outcome, at } = work.outcomes.get(attempt.name) ?? (await ask(ctx, deps, work, attempt));
@@ -51,14 +51,15 @@ async function becomeReady(
   attempt: Attempt,
   at: Date,
 ): Promise<void> {
-  const price = await priceOf(ctx, deps, work.model);
+  const place = placeOf(work.model, attempt);
+  const price = await priceOf(ctx, deps, { place });
   if (!price) return missPrice(ctx, deps, work);
   const former = [...work.attempts.values()].filter(
     (other) => other.slot === attempt.slot && other.name !== attempt.name && other.routed,
   );
   await orMoneyShort(ctx, deps, work, () =>
     commit(ctx, deps, work, async (tx) => {
-      await deps.billing.ensureWindowHeld(tx, windowOf(deps, work.model, attempt.slot, price, at));
+      await deps.billing.ensureWindowHeld(tx, windowOf(deps, work.model, attempt.slot, price, at, place));
       const opened = await meterOne(tx, deps, work.model, attempt.slot, at);
       deps.steps.reach("reconcile.window-opened");
       const time = await coverDrain(tx, deps, work.model, { opened, slot: attempt.slot, price, at });

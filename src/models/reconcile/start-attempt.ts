@@ -1,16 +1,18 @@
-/** Having a replica: its window held and its attempt written down, then its provider asked, and asked again. */
+/** Having a replica: its place chosen, its window held and its attempt written down, then its provider asked, and asked again. */
 import { StatusError } from "../../base/status.ts";
 import type { DbCtx } from "../../db/db.ts";
 import { replicaName } from "../../providers/replica-name.ts";
 import { fail, failureOf } from "../attempt.ts";
-import type { Attempt, Model } from "../model.ts";
+import type { Attempt, Model, NewEvent, Place } from "../model.ts";
 import type { Action } from "../next-action.ts";
 import type { ModelsDeps } from "../ports.ts";
 import { conditionReasonOf, isCapacityReason } from "../reasons.ts";
 import { openEngineKey, sealEngineKey, servingOf } from "../secrets.ts";
-import { priceOf, windowOf } from "../windows.ts";
+import { moveModel, type Planned, selectPlan } from "../store/plans.ts";
+import { windowOf } from "../windows.ts";
 import { driverOf, isUnclear, placeGone, within } from "./calls.ts";
 import { missPrice, orMoneyShort } from "./pay.ts";
+import { otherSite, ownSite, type Site } from "./site.ts";
 import { commit, mayAct, put, type Work } from "./work.ts";
 
 export async function start(
@@ -19,25 +21,57 @@ export async function start(
   work: Work,
   action: Extract<Action, { kind: "start" }>,
 ): Promise<void> {
-  const price = await priceOf(ctx, deps, work.model);
-  if (!price) return missPrice(ctx, deps, work);
   work.serving ??= await servingOf(ctx, deps, work.model.id);
-  const attempt = newAttempt(ctx, deps, work.model, action);
-  const { place, claimEpoch } = work.model;
-  const origin = { claimEpoch, provider: place.provider, region: place.region, path: work.serving.path };
-  const recorded = await orMoneyShort(ctx, deps, work, () =>
-    commit(ctx, deps, work, async (tx) => {
-      await deps.billing.ensureWindowHeld(
-        tx,
-        windowOf(deps, work.model, action.slot, price, ctx.clock.now()),
-      );
-      deps.steps.reach("reconcile.window-held");
-      return { attempts: [attempt], origin };
-    }),
-  );
-  if (!recorded) return;
+  const own = await ownSite(ctx, deps, work, work.serving, action.slot);
+  const other = await otherSite(ctx, deps, work, work.serving, action.slot, own);
+  // Where the balance can't pay for a dearer one, the own place is tried again.
+  const moved = other && (await orStay(() => record(ctx, deps, work, action, other)));
+  const attempt = moved ?? (await orMoneyShort(ctx, deps, work, () => record(ctx, deps, work, action, own)));
+  if (!attempt) return;
   deps.steps.reach("reconcile.attempt-recorded");
   await call(ctx, deps, work, attempt);
+}
+
+/** The window held and the attempt written down, both or neither; undefined where the claim is lost or the place has no price. */
+async function record(
+  ctx: DbCtx,
+  deps: ModelsDeps,
+  work: Work,
+  action: Extract<Action, { kind: "start" }>,
+  site: Site,
+): Promise<Attempt | undefined> {
+  const { place, price } = site;
+  if (!price) return missPrice(ctx, deps, work);
+  const { slot } = action;
+  const attempt = newAttempt(ctx, deps, work.model, action, place);
+  const { deploymentId, claimEpoch, id: modelId } = work.model;
+  const origin = { claimEpoch, path: work.serving?.path ?? "", planned: site };
+  const recorded = await commit(ctx, deps, work, async (tx) => {
+    const now = ctx.clock.now();
+    // What was held or still open elsewhere is settled at its price there.
+    if (site.moved) await deps.billing.endSlot(tx, { deploymentId, slot, at: now });
+    await deps.billing.ensureWindowHeld(tx, windowOf(deps, work.model, slot, price, now, place));
+    deps.steps.reach("reconcile.window-held");
+    const follows = site.moved && slot === 0;
+    if (follows) await moveModel(tx, modelId, place, site);
+    const events = site.moved ? [movedTo(place)] : [];
+    return { attempts: [attempt], origin, events, ...(follows ? { model: { place } } : {}) };
+  });
+  return recorded ? attempt : undefined;
+}
+
+/** A window that another place would need and the balance can't pay is no reason to give up. */
+async function orStay(act: () => Promise<Attempt | undefined>): Promise<Attempt | undefined> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof StatusError && error.reason === "BALANCE_TOO_LOW") return undefined;
+    throw error;
+  }
+}
+
+function movedTo({ provider, region }: Place): NewEvent {
+  return { type: "UPDATED", log: `Tried at ${provider}/${region} next.` };
 }
 
 function newAttempt(
@@ -45,6 +79,7 @@ function newAttempt(
   deps: ModelsDeps,
   model: Model,
   action: Extract<Action, { kind: "start" }>,
+  place: Place,
 ): Attempt {
   const now = ctx.clock.now();
   const { slot, number, failures } = action;
@@ -62,12 +97,17 @@ function newAttempt(
     number,
     generation: model.generation,
     startNumber: model.startNumber,
-    driver: model.place.driver,
+    driver: place.driver,
+    provider: place.provider,
+    region: place.region,
     createdAt: now,
     engineKeySealed: sealEngineKey(ctx, deps, name),
     applyState: "calling",
     appliedAt: now,
     strandedUntil: null,
+    provisionBy: new Date(
+      now.getTime() + (driverOf(deps, place.driver)?.provisioningMaxMs ?? deps.limits.provisioningMs),
+    ),
     seen: false,
     absentSince: null,
     phase: "none",
@@ -106,7 +146,8 @@ async function call(ctx: DbCtx, deps: ModelsDeps, work: Work, attempt: Attempt):
   const { id: modelId, userId } = work.model;
   const storage = await deps.storage?.partOf(ctx, { userId, modelId });
   if (!mayAct(ctx, deps, work)) return;
-  const spec = { ...replicaSpec(deps, work, attempt, work.serving), storage };
+  const planned = (await selectPlan(ctx, attempt.name)) ?? work.serving;
+  const spec = { ...replicaSpec(deps, work, attempt, work.serving, planned), storage };
   const refusal = await within(ctx, deps.limits.applyTimeoutMs, (bounded) =>
     driver.apply(bounded, spec),
   ).then(
@@ -152,7 +193,13 @@ function isRetryable(refusal: StatusError): boolean {
   );
 }
 
-function replicaSpec(deps: ModelsDeps, work: Work, attempt: Attempt, serving: NonNullable<Work["serving"]>) {
+function replicaSpec(
+  deps: ModelsDeps,
+  work: Work,
+  attempt: Attempt,
+  serving: NonNullable<Work["serving"]>,
+  { plan, hardware }: Planned,
+) {
   const { model } = work;
   return {
     key: {
@@ -163,12 +210,13 @@ function replicaSpec(deps: ModelsDeps, work: Work, attempt: Attempt, serving: No
       attempt: attempt.number,
     },
     name: attempt.name,
-    region: model.place.region,
+    region: attempt.region,
     nodeId: model.place.nodeId,
     gpuType: model.place.gpuType,
     gpuCount: model.place.gpuCount,
+    ...(hardware.gpuMemoryBytes > 0 ? { gpuMemoryBytes: hardware.gpuMemoryBytes } : {}),
     weights: serving.weights,
-    plan: serving.plan,
+    plan,
     servedName: model.servedName,
     secrets: { engineKey: openEngineKey(deps, attempt), hfToken: serving.hfToken },
   };

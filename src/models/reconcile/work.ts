@@ -1,13 +1,14 @@
 /** One claimed model while a worker works on it: what is saved, what is concluded since, and the transaction that joins them. */
 import { type DbCtx, notify, type TxCtx, withTransaction } from "../../db/db.ts";
-import type { EnginePlan, WeightsFacts } from "../../engines/engine.ts";
+import type { EnginePlan, Hardware, SpecValues, Switches, WeightsFacts } from "../../engines/engine.ts";
 import type { EngineMeasured } from "../../providers/driver.ts";
 import type { ProbeOutcome } from "../attempt.ts";
 import { stageOf } from "../attempt.ts";
 import { MODELS_CHANNEL, ROUTES_CHANNEL } from "../changes.ts";
 import { type Description, describe, NO_NOTES, type Notes } from "../describe.ts";
-import type { Attempt, Model, NewEvent } from "../model.ts";
+import type { Attempt, Model, NewEvent, Place, WantedPlace } from "../model.ts";
 import { nextCheckAt, type World } from "../next-action.ts";
+import type { PriceBound } from "../placement.ts";
 import type { ModelsDeps } from "../ports.ts";
 import { canReach } from "../states.ts";
 import { type AttemptOrigin, insertAttempt, settleCall, updateAttempt } from "../store/attempts.ts";
@@ -17,12 +18,19 @@ import { claimOf, lockClaim, release } from "../store/queue.ts";
 import { tellMove } from "../tell-move.ts";
 import { describeEvents } from "./events.ts";
 
-/** What an attempt is started with, read when first needed. */
+/** What attempts are started with, read when first needed. */
 export interface Serving {
   readonly path: string;
   readonly weights: WeightsFacts;
+  /** At the model's own place. */
+  readonly hardware: Hardware;
   readonly plan: EnginePlan;
   readonly hfToken: string;
+  readonly wanted: WantedPlace;
+  readonly switches: Switches;
+  readonly modelSpec: SpecValues;
+  /** What another place may cost. */
+  readonly priceBound: PriceBound | undefined;
 }
 
 export interface Work {
@@ -45,7 +53,7 @@ export interface Work {
 /** What an effect changes; attempts that are new are inserted. */
 export interface Change {
   readonly attempts?: readonly Attempt[];
-  readonly model?: Partial<Pick<Model, "desired" | "desiredReason" | "desiredAt" | "gaveUp">>;
+  readonly model?: Partial<Pick<Model, "desired" | "desiredReason" | "desiredAt" | "gaveUp" | "place">>;
   readonly events?: readonly NewEvent[];
   readonly origin?: AttemptOrigin;
 }
@@ -63,6 +71,12 @@ export function workOf(model: Model, attempts: readonly Attempt[], claimedUntil:
     lost: false,
     serving: undefined,
   };
+}
+
+/** Where an attempt is: the model's kind of hardware at the attempt's own region. */
+export function placeOf({ place }: Pick<Model, "place">, attempt: Attempt): Place {
+  const { driver, provider, region } = attempt;
+  return { ...place, driver, provider, region };
 }
 
 export function worldOf(deps: ModelsDeps, work: Pick<Work, "model" | "attempts">, now: Date): World {

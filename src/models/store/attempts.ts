@@ -1,13 +1,13 @@
 /** Statements on attempts. */
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import type { Attempt, Provider } from "../model.ts";
+import { insertPlan, type Planned } from "./plans.ts";
 import { attemptColumns } from "./rows.ts";
 import { tables } from "./tables.ts";
 
 export interface AttemptOrigin {
   readonly claimEpoch: bigint;
-  readonly provider: Provider;
-  readonly region: string;
+  readonly planned: Planned;
   /** Of the weights: attempts at the same weights and place tell how long such a start takes. */
   readonly path: string;
 }
@@ -33,8 +33,8 @@ export async function insertAttempt(tx: TxCtx, attempt: Attempt, origin: Attempt
       start_number: attempt.startNumber,
       claim_epoch: origin.claimEpoch,
       driver: attempt.driver,
-      provider: origin.provider,
-      region: origin.region,
+      provider: attempt.provider,
+      region: attempt.region,
       path: origin.path,
       created_at: attempt.createdAt,
       engine_key_sealed: attempt.engineKeySealed,
@@ -42,6 +42,7 @@ export async function insertAttempt(tx: TxCtx, attempt: Attempt, origin: Attempt
       live: true,
     })
     .execute();
+  await insertPlan(tx, attempt.name, origin.planned);
 }
 
 /** Writes an attempt's present state. A closed one stays `live` while it is the last of its slot. */

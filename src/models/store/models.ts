@@ -36,6 +36,7 @@ export async function insertModel(tx: TxCtx, { model, spec }: ModelWithSpec): Pr
       api_key_sealed: spec.apiKeySealed,
       api_key_hash: spec.apiKeyHash,
       hf_token_sealed: spec.hfTokenSealed,
+      ...acceptedColumns(spec.accepted),
       replicas: model.replicas,
       generation: model.generation,
       ...stateColumns(model),
@@ -67,6 +68,13 @@ function stateColumns(model: Model) {
     waiting_since: model.waitingSince,
     ready_replicas: model.readyReplicas,
     progress: model.progress === null ? null : JSON.stringify(model.progress),
+  };
+}
+
+function acceptedColumns(accepted: ModelSpec["accepted"]) {
+  return {
+    accepted_currency: accepted?.currency ?? null,
+    accepted_nanos_per_hour: accepted?.nanosPerHour ?? null,
   };
 }
 
@@ -104,6 +112,7 @@ export async function updateWish(
     readonly spec?: SpecValues;
     readonly plan?: EnginePlan;
     readonly hardware?: Hardware;
+    readonly accepted?: NonNullable<ModelSpec["accepted"]>;
   },
 ): Promise<void> {
   await tables(tx.db)
@@ -117,6 +126,7 @@ export async function updateWish(
       next_check_at: change.now,
       ...(change.description === undefined ? {} : { description: change.description }),
       ...(change.spec === undefined ? {} : { spec: JSON.stringify(change.spec) }),
+      ...(change.accepted === undefined ? {} : acceptedColumns(change.accepted)),
       ...(change.hardware === undefined ? {} : { hardware: JSON.stringify(change.hardware) }),
       ...(change.plan === undefined
         ? {}

@@ -54,6 +54,8 @@ export const SPEC_COLUMNS = [
   "model.api_key_sealed",
   "model.api_key_hash",
   "model.hf_token_sealed",
+  "model.accepted_currency",
+  "model.accepted_nanos_per_hour",
 ] as const;
 type SpecColumn = (typeof SPEC_COLUMNS)[number] extends `model.${infer Column}` ? Column : never;
 
@@ -116,6 +118,10 @@ export function specOf(row: SpecRow): ModelSpec {
     apiKeySealed: row.api_key_sealed,
     apiKeyHash: row.api_key_hash,
     hfTokenSealed: row.hf_token_sealed,
+    accepted:
+      row.accepted_currency === null || row.accepted_nanos_per_hour === null
+        ? null
+        : { currency: row.accepted_currency, nanosPerHour: row.accepted_nanos_per_hour },
   };
 }
 
@@ -129,11 +135,14 @@ export function attemptOf(row: Selectable<AttemptTable>): Attempt {
     generation: row.generation,
     startNumber: row.start_number,
     driver: row.driver,
+    provider: row.provider,
+    region: row.region,
     createdAt: row.created_at,
     engineKeySealed: row.engine_key_sealed,
     applyState: row.apply_state,
     appliedAt: row.applied_at,
     strandedUntil: row.stranded_until,
+    provisionBy: row.provision_by,
     seen: row.seen,
     absentSince: row.absent_since,
     phase: row.phase,
@@ -174,6 +183,7 @@ export function attemptColumns(attempt: Attempt) {
     apply_state: attempt.applyState,
     applied_at: attempt.appliedAt,
     stranded_until: attempt.strandedUntil,
+    provision_by: attempt.provisionBy,
     seen: attempt.seen,
     absent_since: attempt.absentSince,
     phase: attempt.phase,

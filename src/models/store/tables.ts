@@ -47,6 +47,8 @@ export interface ModelTable {
   api_key_sealed: Buffer;
   api_key_hash: Buffer;
   hf_token_sealed: Buffer | null;
+  accepted_currency: string | null;
+  accepted_nanos_per_hour: bigint | null;
   desired: Desired;
   desired_reason: ConditionReason;
   desired_at: Date;
@@ -92,6 +94,7 @@ export interface AttemptTable {
   apply_state: Attempt["applyState"];
   applied_at: Date;
   stranded_until: Date | null;
+  provision_by: Date | null;
   seen: boolean;
   absent_since: Date | null;
   phase: Attempt["phase"];
@@ -134,6 +137,7 @@ export type Tables = {
   model: ModelTable;
   model_attempt: AttemptTable;
   engine_measured: EngineMeasuredTable;
+  model_attempt_plan: { name: string; hardware: Json<Hardware>; plan: Json<EnginePlan> };
   model_event: EventTable;
   unowned_machine: { driver: string; name: string; first_seen_at: Date };
   installation: { only_row: boolean; id: string; created_at: Date };

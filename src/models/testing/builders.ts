@@ -2,6 +2,7 @@
 import { LIMITS } from "../limits.ts";
 import type { Attempt, Model } from "../model.ts";
 import type { World } from "../next-action.ts";
+import type { Possible } from "../place.ts";
 
 export const T0 = new Date("2030-01-01T00:00:00Z");
 
@@ -64,11 +65,14 @@ export function anAttempt(change: Partial<Attempt> = {}): Attempt {
     generation: 1,
     startNumber: 1,
     driver: "local",
+    provider: "ONPREM",
+    region: "local",
     createdAt: T0,
     engineKeySealed: Buffer.alloc(0),
     applyState: "clear",
     appliedAt: T0,
     strandedUntil: null,
+    provisionBy: null,
     seen: false,
     absentSince: null,
     phase: "none",
@@ -116,4 +120,27 @@ export function aWorld(change: Partial<World> = {}): World {
     idempotent: () => false,
     ...change,
   };
+}
+
+/** A place of one H100 at a region of its own that could run the model. */
+export function aPossible(region: string, nanosPerHour: bigint): Possible {
+  const price = { versionId: region, currency: "USD", nanosPerHour };
+  const hardware = {
+    gpuType: "H100",
+    gpuCount: 1,
+    gpuMemoryBytes: 80 * 2 ** 30,
+    cpuMemoryBytes: 2 ** 36,
+    cpuCount: 8,
+  } as const;
+  const place = {
+    driver: "cloud",
+    provider: "LAMBDA",
+    region,
+    gpuType: "H100",
+    gpuCount: 1,
+    nodeId: "",
+  } as const;
+  const kind = { ...hardware, region, reach: "direct", gpuCountMax: 8, nodeIds: [] } as const;
+  const offer = { ...kind, driver: place.driver, provider: place.provider, price };
+  return { possible: true, offer, place, hardware, price, room: "unknown", serving: undefined };
 }

@@ -8,6 +8,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Infra } from "../../common/v1/cloud_provider_pb.js";
 import type { GPUType } from "../../common/v1/gpu_type_pb.js";
+import type { Money } from "../../../google/type/money_pb.js";
 import type { Model } from "../../model/v1/model_pb.js";
 
 /**
@@ -118,6 +119,14 @@ export declare type DeployModelRequest = Message<"tensormesh.billing.v1.DeployMo
    * @generated from field: int32 replicas = 1000;
    */
   replicas: number;
+
+  /**
+   * Most that one GPU (or one replica on CPUs) may cost an hour where the chosen place has no room and another one is taken. Absent:
+   * no place that costs more than what was named for the chosen one. Only where infra leaves the place open.
+   *
+   * @generated from field: google.type.Money gpu_hour_price_max = 1001;
+   */
+  gpuHourPriceMax?: Money | undefined;
 };
 
 /**

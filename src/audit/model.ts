@@ -47,6 +47,8 @@ export const ACTIONS = {
   "webhook.pinged": "A test event was sent to a webhook endpoint.",
   "webhook.replayed": "A webhook delivery was sent again.",
   "credit.granted": "Credit was granted.",
+  "credit.expiring": "Credit ends within a week.",
+  "credit.expired": "Credit ended unspent.",
   "payment.refunded": "A refund of a payment was ordered.",
   "journal.read": "The journal of a month was read or exported.",
   "adjustment.proposed": "A correction of the balance was proposed.",

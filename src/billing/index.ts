@@ -37,7 +37,14 @@ export {
   setBudget,
 } from "./budgets/index.ts";
 export { marginReport, type NewProviderCost, type ProviderCost, setProviderCost } from "./costs/index.ts";
-export { type CreditInput, grantCredit } from "./grant-credit.ts";
+export {
+  type Credit,
+  type CreditInput,
+  expireCredit,
+  grantCredit,
+  listCredit,
+  warnExpiry,
+} from "./credit/index.ts";
 export { closeMonths, type InvoiceSettings } from "./invoices/index.ts";
 export {
   auditLedger,

@@ -16,6 +16,8 @@ export type News =
       readonly runwaySeconds: number;
       readonly markSeconds: number;
     }
+  /** What is left of a grant ends soon, or has ended unspent. */
+  | CreditNews
   | {
       readonly kind: "PAYMENT_FAILED" | "PAYMENT_SUCCEEDED";
       readonly userId: string;
@@ -25,6 +27,15 @@ export type News =
       /** Why it failed, one of the program's reasons; null when it succeeded. */
       readonly failure: string | null;
     };
+
+export interface CreditNews {
+  readonly kind: "CREDIT_EXPIRING" | "CREDIT_EXPIRED";
+  readonly userId: string;
+  readonly grantId: string;
+  /** What is left, or what was. */
+  readonly amount: Money;
+  readonly expiresAt: Date;
+}
 
 /** Called in the transaction that forgets the news: it is told once, or again when that transaction fails. */
 export type TellNews = (tx: TxCtx, news: News) => Promise<void>;
@@ -71,6 +82,17 @@ export async function noteRunway(
   );
 }
 
+/** Notes what becomes of a grant, in the transaction that ends it or that remembers that its end was told. */
+export async function noteCredit(tx: TxCtx, news: CreditNews): Promise<void> {
+  const { kind, userId, grantId, amount, expiresAt } = news;
+  const details = { grantId, expiresAt: expiresAt.toISOString() };
+  await sql`
+    insert into billing_news (kind, user_id, currency, amount, details)
+    values (${kind}, ${userId}, ${amount.currency}, ${amount.nanos}, ${JSON.stringify(details)}::jsonb)`.execute(
+    tx.db,
+  );
+}
+
 /** Tells what was noted and forgets it; returns how much. User by user: whoever is told may lock something of each. */
 export function tellNews(ctx: DbCtx, tell: TellNews): Promise<number> {
   return withTransaction(ctx, async (tx) => {
@@ -93,6 +115,8 @@ interface Row {
     readonly burnNanos?: string;
     readonly runwaySeconds?: number;
     readonly markSeconds?: number;
+    readonly grantId?: string;
+    readonly expiresAt?: string;
   };
 }
 
@@ -115,6 +139,10 @@ function newsOf(row: Row): News {
     const { burnNanos = "0", runwaySeconds = 0, markSeconds = 0 } = row.details;
     const burn = { currency, nanos: BigInt(burnNanos) };
     return { kind, userId, available: money, burn, runwaySeconds, markSeconds };
+  }
+  if (kind === "CREDIT_EXPIRING" || kind === "CREDIT_EXPIRED") {
+    const { grantId = "", expiresAt = "" } = row.details;
+    return { kind, userId, grantId, amount: money, expiresAt: new Date(expiresAt) };
   }
   return { kind, userId, paymentId: row.payment_id ?? "", amount: money, failure: row.failure };
 }

@@ -4,6 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   AdjustmentDirection,
+  AdjustmentKind,
   AdjustmentSchema,
   AdjustmentStatus,
   type AdminAdjustmentService,
@@ -26,7 +27,7 @@ import {
   proposeAdjustment,
   rejectAdjustment,
 } from "./adjustments/index.ts";
-import { moneyFromWire, moneyToWire } from "./convert.ts";
+import { dateFromWire, moneyFromWire, moneyToWire } from "./convert.ts";
 
 export function adjustmentService(deps: RoutesDeps): ServiceImpl<typeof AdminAdjustmentService> {
   return {
@@ -36,7 +37,10 @@ export function adjustmentService(deps: RoutesDeps): ServiceImpl<typeof AdminAdj
       const userId = request.targetUserId.toLowerCase();
       const input = { operatorId, userId, direction, money: moneyFromWire(request.amount) } as const;
       return answeredOnce(deps, context, ProposeAdjustmentResponseSchema, async (tx) => {
-        const adjustment = await proposeAdjustment(tx, { ...input, reason: request.reason });
+        const { reason } = request;
+        const kind = request.kind === AdjustmentKind.GRANT ? "GRANT" : "CORRECTION";
+        const creditExpiresAt = dateFromWire(request.creditExpiresAt);
+        const adjustment = await proposeAdjustment(tx, { ...input, kind, reason, creditExpiresAt });
         return create(ProposeAdjustmentResponseSchema, { adjustment: toWire(adjustment) });
       });
     },
@@ -89,5 +93,7 @@ function toWire(one: Adjustment): WireAdjustment {
     ...(one.decidedAt && { decidedAt: timestampFromDate(one.decidedAt) }),
     decisionNote: one.decisionNote,
     transactionId: one.transferId?.toString() ?? "",
+    kind: AdjustmentKind[one.kind],
+    ...(one.creditExpiresAt && { creditExpiresAt: timestampFromDate(one.creditExpiresAt) }),
   });
 }

@@ -21,6 +21,7 @@ import {
 } from "../../gen/tensormesh/billing/v1/admin_billing_service_pb.js";
 import { parsePage } from "../base/page.ts";
 import { answeredOnce, callCtx, type RoutesDeps } from "../identity/index.ts";
+import { grantAlone } from "./adjustments/index.ts";
 import { balanceOf, balancesOf } from "./balance.ts";
 import {
   dateFromWire,
@@ -33,7 +34,6 @@ import {
   spendingToWire,
   tokenPriceToWire,
 } from "./convert.ts";
-import { grantCredit } from "./grant-credit.ts";
 import {
   gpuVersionsQuery,
   listGpuPriceVersions,
@@ -162,12 +162,12 @@ function adminBillingService(deps: RoutesDeps): ServiceImpl<typeof AdminBillingS
       const principal = deps.edge.principalOf(context);
       const userId = request.targetUserId.toLowerCase();
       return answeredOnce(deps, context, AddUserBalanceResponseSchema, async (tx) => {
-        await grantCredit(tx, {
+        await grantAlone(tx, {
           operatorId: principal.userId,
           userId,
-          amount: moneyFromWire(request.amount),
+          money: moneyFromWire(request.amount),
           reason: request.description,
-          key: tx.random.uuid(),
+          creditExpiresAt: dateFromWire(request.expiresAt),
         });
         const { totalNanos, currency } = await balanceOf(tx, userId);
         return create(AddUserBalanceResponseSchema, { balance: moneyToWire(totalNanos, currency) });

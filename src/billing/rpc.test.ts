@@ -24,6 +24,7 @@ import {
 import * as edge from "../rpc/index.ts";
 import {
   billingRoutes,
+  configureBilling,
   endSlot,
   ensureWindowHeld,
   ingestUsage,
@@ -47,6 +48,11 @@ const usd = (amount: string, nanos = 0) => ({ currencyCode: CURRENCY, units: amo
 
 async function setup(t: Parameters<typeof fixture>[0], payments: "test" | "off" = "test") {
   const f = await fixture(t);
+  await configureBilling(f.ctx, {
+    currency: CURRENCY,
+    payments: "test",
+    adjustmentAloneMaxNanos: units(100),
+  });
   const idempotency = createIdempotency({ box: secretBox("k".repeat(32)) });
   const { db } = f.ctx;
   const server = edge.createRpcServer({
@@ -98,6 +104,15 @@ test("an administrator grants credit and the user sees the balance, what is held
     burnRateHourly: usd("0"),
     tokenSpendHourly: usd("0"),
     emptyAt: null,
+    credit: {
+      total: usd("25", 500_000_000),
+      pots: [
+        {
+          ...{ grantId: "", reason: "", granted: null, left: usd("25", 500_000_000), held: usd("0") },
+          expiresAt: null,
+        },
+      ],
+    },
   });
   const { body } = await call(user, "GET", "/v1/billing/transactions");
   const line = body.transactions?.[0];
@@ -113,6 +128,54 @@ test("an administrator grants credit and the user sees the balance, what is held
   );
   const many = await call(admin, "POST", "/v1/admin/billing/balances", { targetUserIds: [f.userId] });
   assert.deepEqual(many.body.balances, [{ userId: f.userId, balance: usd("25", 500_000_000) }]);
+});
+
+test("credit with an end is listed as the grant that it is; above what one administrator gives alone another one approves", async (t) => {
+  const { f, call, admin, user } = await setup(t);
+  const second = (await createUser(f.ctx, { role: "ADMIN" })).id;
+  const expiresAt = "2026-04-01T00:00:00Z";
+  const add = (units: string, change: object = {}) =>
+    call(admin, "POST", "/v1/admin/billing/balances:add", {
+      ...{ targetUserId: f.userId, amount: usd(units), description: "spring", expiresAt, ...change },
+    });
+  assert.equal((await add("40")).status, 200);
+  const refused: readonly (readonly [object, string])[] = [
+    [{ amount: usd("1", 0.5) }, "INVALID_FIELD"],
+    [{ amount: usd("0") }, "INVALID_FIELD"],
+    [{ amount: usd("-1") }, "INVALID_FIELD"],
+    [{ amount: usd("100000000000") }, "AMOUNT_INVALID"],
+    [{ amount: { ...usd("1"), currencyCode: "EUR" } }, "CURRENCY_MISMATCH"],
+    [{ expiresAt: "2026-02-01T00:00:00Z" }, "EXPIRY_INVALID"],
+    [{ expiresAt: "2099-01-01T00:00:00Z" }, "EXPIRY_INVALID"],
+    [{ amount: usd("61") }, "SECOND_ADMIN_NEEDED"],
+  ];
+  for (const [change, reason] of refused) {
+    const answer = await add("1", change);
+    assert.deepEqual([answer.status, answer.reason], [400, reason], JSON.stringify(change));
+  }
+  const grant = { targetUserId: f.userId, direction: "ADJUSTMENT_DIRECTION_CREDIT", reason: "launch" };
+  const proposed = await call(admin, "POST", "/v1/admin/billing/adjustments", {
+    ...{ ...grant, kind: "ADJUSTMENT_KIND_GRANT", amount: usd("500"), creditExpiresAt: expiresAt },
+  });
+  const { adjustmentId, status, kind, creditExpiresAt } = proposed.body.adjustment ?? {};
+  assert.deepEqual(
+    [status, kind, creditExpiresAt],
+    ["ADJUSTMENT_STATUS_PROPOSED", "ADJUSTMENT_KIND_GRANT", expiresAt],
+  );
+  const approver = await tokenOf(f, second);
+  await call(approver, "POST", `/v1/admin/billing/adjustments/${adjustmentId}:approve`, {});
+  const { body } = await call(user, "GET", "/v1/billing/balance");
+  assert.deepEqual(body.credit?.total, usd("540"));
+  const pots = [body.credit?.pots?.[0], body.credit?.pots?.[1]].map((one) => [
+    one?.reason,
+    one?.granted,
+    one?.left,
+  ]);
+  assert.deepEqual(pots, [
+    ["spring", usd("40"), usd("40")],
+    ["launch", usd("500"), usd("500")],
+  ]);
+  assert.equal(body.credit?.pots?.[1]?.expiresAt, expiresAt);
 });
 
 test("credit under an Idempotency-Key is given once", async (t) => {

@@ -55,6 +55,7 @@ import {
   tokenPriceToWire,
   topUpToWire,
 } from "./convert.ts";
+import { type Credit, listCredit } from "./credit/index.ts";
 import { getTransaction } from "./get-transaction.ts";
 import {
   attachCard,
@@ -108,18 +109,33 @@ function balanceService(deps: BillingRoutesDeps): ServiceImpl<typeof UserBalance
       const runway = await runwayOf(ctx, userId, balance);
       const { burnNanosPerHour, tokenNanosPerHour, runwaySeconds } = runway;
       const { currency } = balance;
+      const credits = await listCredit(ctx, userId, balance);
       return create(GetUserBalanceResponseSchema, {
         balance: moneyToWire(balance.totalNanos, currency),
         available: moneyToWire(balance.availableNanos, currency),
         held: moneyToWire(balance.heldNanos, currency),
         burnRateHourly: moneyToWire(burnNanosPerHour, currency),
         tokenSpendHourly: moneyToWire(tokenNanosPerHour, currency),
+        credit: {
+          total: moneyToWire(balance.creditNanos, currency),
+          pots: credits.map((one) => creditToWire(one, currency)),
+        },
         ...(runwaySeconds !== null && {
           runwaySeconds: BigInt(runwaySeconds),
           emptyAt: emptyAt(ctx.clock.now(), runwaySeconds),
         }),
       });
     },
+  };
+}
+
+function creditToWire(one: Credit, currency: string) {
+  return {
+    ...{ grantId: one.grantId, reason: one.reason },
+    ...(one.grantedNanos !== null && { granted: moneyToWire(one.grantedNanos, currency) }),
+    left: moneyToWire(one.leftNanos, currency),
+    held: moneyToWire(one.heldNanos, currency),
+    ...(one.expiresAt && { expiresAt: timestampFromDate(one.expiresAt) }),
   };
 }
 

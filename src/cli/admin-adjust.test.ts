@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   AdjustmentDirection,
+  AdjustmentKind,
   AdjustmentStatus,
   AdminAdjustmentService,
 } from "../../gen/slipway/billing/v1/admin_adjustment_service_pb.js";
@@ -29,6 +31,26 @@ test("a proposal names who approves it next; --take takes from the balance", asy
   assert.deepEqual(asked, [[USER, AdjustmentDirection.DEBIT, 40n, "double credit"]]);
   assert.match(stdout, /amount +-40\.00 USD/);
   assert.match(stdout, new RegExp(`slipway admin adjust approve ${ID}`));
+});
+
+test("a grant of credit is proposed with its end", async (t) => {
+  const asked: unknown[] = [];
+  const plane = await controlPlane(t, (router) => {
+    router.service(AdminAdjustmentService, {
+      proposeAdjustment({ kind, direction, creditExpiresAt }) {
+        asked.push([kind, direction, creditExpiresAt && timestampDate(creditExpiresAt).toISOString()]);
+        const status = AdjustmentStatus.POSTED;
+        return {
+          adjustment: { adjustmentId: ID, kind, direction, amount: usd(40n), status, creditExpiresAt },
+        };
+      },
+    });
+  });
+  const slipway = await cli(t, { ...plane.env, SLIPWAY_TOKEN: ADMIN_TOKEN });
+  const args = ["admin", "adjust", "propose", USER, "40USD", "--credit", "--expires", "2099-01-31"];
+  const { stdout } = await slipway.run([...args, "--reason", "launch"]);
+  assert.deepEqual(asked, [[AdjustmentKind.GRANT, AdjustmentDirection.CREDIT, "2099-01-31T00:00:00.000Z"]]);
+  assert.match(stdout, /credit expires +2099-01-31/);
 });
 
 test("open adjustments are listed, and a rejection carries its note", async (t) => {

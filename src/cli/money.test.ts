@@ -61,6 +61,10 @@ async function setup(
         tokenSpendHourly: usd(0n, 50_000_000),
         emptyAt: at,
         runwaySeconds: 917_100n,
+        credit: {
+          total: usd(7n),
+          pots: [{ grantId: USER_ID, reason: "spring", left: usd(2n), expiresAt: at }, { left: usd(5n) }],
+        },
       }),
     });
     routes(router, asked);
@@ -81,6 +85,9 @@ test("balance tells what there is, what is held and how long it lasts", async (t
       "balance            25.50 USD",
       "held               0.025 USD",
       "available          25.475 USD",
+      "credit in it       7.00 USD",
+      "                   2.00 USD expires 2026-03-01 10:00:00Z (spring)",
+      "                   5.00 USD does not expire",
       "cost per hour      0.10 USD",
       "tokens, last hour  0.05 USD",
       "lasts              10 d 14 h",
@@ -339,7 +346,7 @@ test("credit is granted to the last nano, in the installation's currency or the 
   );
   const ran = await slipway.run(["admin", "credit", USER_ID, "4.123456789", "--note", "welcome"]);
   assert.equal(ran.stdout, "Granted 4.123456789 USD; the balance is 30.00 USD now.\n");
-  await slipway.run(["admin", "credit", USER_ID, "5eur"]);
+  await slipway.run(["admin", "credit", USER_ID, "5eur", "--expires", "2099-01-31T00:00:00Z"]);
   same(AddUserBalanceRequestSchema, asked[0], {
     targetUserId: USER_ID,
     amount: usd(4n, 123_456_789),
@@ -348,6 +355,7 @@ test("credit is granted to the last nano, in the installation's currency or the 
   same(AddUserBalanceRequestSchema, asked[1], {
     targetUserId: USER_ID,
     amount: { currencyCode: "EUR", units: 5n, nanos: 0 },
+    expiresAt: timestampFromDate(new Date("2099-01-31T00:00:00Z")),
   });
   for (const amount of ["0.1234567891", "-5", "1e3", "5 dollars", ""]) {
     assert.equal((await slipway.run(["admin", "credit", USER_ID, "--", amount])).status, 2, amount);

@@ -27,6 +27,15 @@ export function mailOf(news: News): NewMail | undefined {
         body: `${formatMoney(news.left)} is left. ${TOP_UP}`,
         data: { balance: moneyOf(news.left), mark: moneyOf(news.mark) },
       };
+    case "CREDIT_EXPIRING": {
+      const { amount, grantId, expiresAt } = news;
+      const until = expiresAt.toISOString();
+      return {
+        ...{ userId, kind: "credit.expiring", subject: "Some of your credit ends soon" },
+        body: `${formatMoney(amount)} of credit that you were given can be spent until ${until.slice(0, 16).replace("T", " ")} UTC. \`slipway balance\` shows what is left.`,
+        data: { grantId, amount: moneyOf(amount), expiresAt: until },
+      };
+    }
     case "PAYMENT_FAILED":
       return {
         ...{ userId, kind: "payment.failed", subject: "A payment failed" },

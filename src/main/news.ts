@@ -62,6 +62,14 @@ function eventOf(news: News): { type: EventType; data: Record<string, EventValue
           markSeconds: news.markSeconds,
         },
       };
+    case "CREDIT_EXPIRING":
+    case "CREDIT_EXPIRED": {
+      const { grantId, amount, expiresAt } = news;
+      return {
+        type: news.kind === "CREDIT_EXPIRED" ? "credit.expired" : "credit.expiring",
+        data: { grantId, amount: moneyOf(amount), expiresAt: expiresAt.toISOString() },
+      };
+    }
     case "PAYMENT_FAILED":
       return { type: "payment.failed", data: { ...paymentOf(news), reason: news.failure ?? "" } };
     case "PAYMENT_SUCCEEDED":

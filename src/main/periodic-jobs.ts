@@ -129,6 +129,14 @@ export function periodicJobs(
       run: async (ctx) => void (await billing.sealTransfers(ctx)),
     },
     {
+      name: "expire-credit",
+      everyMs: MINUTE_MS,
+      run: async (ctx) => {
+        await billing.warnExpiry(ctx);
+        await billing.expireCredit(ctx);
+      },
+    },
+    {
       name: "expire-adjustments",
       everyMs: 60 * MINUTE_MS,
       run: async (ctx) => void (await billing.expireAdjustments(ctx)),

@@ -5,6 +5,8 @@ export const EVENT_TYPES = [
   "model.status_changed",
   "balance.low",
   "balance.runway_low",
+  "credit.expiring",
+  "credit.expired",
   "payment.failed",
   "payment.succeeded",
   "storage.full",

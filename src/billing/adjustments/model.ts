@@ -1,14 +1,19 @@
-/** Corrections of a balance by administrators. */
+/** What administrators add to a balance or take from it: corrections, and grants of credit. */
 
+/** A GRANT is credit that was promised or given away; a CORRECTION puts right what was wrong. Both bring credit, not card money. */
+export type AdjustmentKind = "CORRECTION" | "GRANT";
 export type AdjustmentState = "PROPOSED" | "POSTED" | "REJECTED" | "EXPIRED";
 
 export interface Adjustment {
   readonly adjustmentId: string;
   readonly userId: string;
+  readonly kind: AdjustmentKind;
   readonly currency: string;
   /** CREDIT adds to the balance, DEBIT takes from it. */
   readonly direction: "CREDIT" | "DEBIT";
   readonly amountNanos: bigint;
+  /** From when on what is left of a grant can't be spent; null: it does not expire. */
+  readonly creditExpiresAt: Date | null;
   /** For the books; the user reads it in the statement. */
   readonly reason: string;
   readonly testMoney: boolean;

@@ -4,15 +4,15 @@ import type { DbCtx, TxCtx } from "../../db/db.ts";
 import type { Adjustment, AdjustmentState } from "./model.ts";
 
 const COLUMNS = sql`
-  id as "adjustmentId", user_id as "userId", currency, direction, amount as "amountNanos", reason, test_money as "testMoney", alone,
+  id as "adjustmentId", user_id as "userId", kind, credit_expires_at as "creditExpiresAt", currency, direction, amount as "amountNanos", reason, test_money as "testMoney", alone,
   state, proposed_by as "proposedBy", proposed_at as "proposedAt", expires_at as "expiresAt", decided_by as "decidedBy",
   decided_at as "decidedAt", decision_note as "decisionNote", transfer_id as "transferId"`;
 
 export async function insertAdjustment(tx: TxCtx, one: Adjustment): Promise<void> {
   await sql`
-    insert into balance_adjustment (id, user_id, currency, direction, amount, reason, test_money, alone, state, proposed_by,
+    insert into balance_adjustment (id, user_id, kind, credit_expires_at, currency, direction, amount, reason, test_money, alone, state, proposed_by,
       proposed_at, expires_at, decided_by, decided_at, transfer_id)
-    values (${one.adjustmentId}, ${one.userId}, ${one.currency}, ${one.direction}, ${one.amountNanos}, ${one.reason},
+    values (${one.adjustmentId}, ${one.userId}, ${one.kind}, ${one.creditExpiresAt}, ${one.currency}, ${one.direction}, ${one.amountNanos}, ${one.reason},
       ${one.testMoney}, ${one.alone}, ${one.state}, ${one.proposedBy}, ${one.proposedAt}, ${one.expiresAt}, ${one.decidedBy},
       ${one.decidedAt}, ${one.transferId})`.execute(tx.db);
 }

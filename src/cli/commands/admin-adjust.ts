@@ -1,8 +1,10 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import {
   type Adjustment,
   AdjustmentDirection,
+  AdjustmentKind,
   AdjustmentStatus,
   AdminAdjustmentService,
   ApproveAdjustmentResponseSchema,
@@ -20,9 +22,12 @@ import type { CommonOptions } from "../settings.ts";
 import { facts, table } from "../table.ts";
 import { userIdOf } from "../user-ref.ts";
 import { AS_ADMIN } from "./admin-users.ts";
+import { parseWhen } from "./keys.ts";
 
 interface ProposeOptions extends CommonOptions {
   readonly take?: boolean;
+  readonly credit?: boolean;
+  readonly expires?: Date;
   readonly reason: string;
 }
 
@@ -37,7 +42,9 @@ interface FilterOptions extends CommonOptions, ListOptions {
 
 /** admin adjust. */
 export function addAdminAdjust(admin: Command, io: CliIo): void {
-  const adjust = admin.command("adjust").description("correct balances, by two administrators above a bound");
+  const adjust = admin
+    .command("adjust")
+    .description("correct balances and grant credit, by two administrators above a bound");
   const as = <T extends CommonOptions>(options: T, work: (session: Session) => Promise<void>) =>
     run(io, options, work, AS_ADMIN);
   withCommonOptions(adjust.command("propose").description("add to a balance, or take from it"))
@@ -45,6 +52,8 @@ export function addAdminAdjust(admin: Command, io: CliIo): void {
     .argument("<amount>", "such as 25 or 25.50", parseAmount)
     .requiredOption("--reason <text>", "why, for the books; the user reads it")
     .option("--take", "take the amount from the balance instead of adding it")
+    .option("--credit", "a grant of credit, not a correction")
+    .option("--expires <when>", "of a grant: a date, or a time from now such as 30d", parseWhen(io))
     .action((user: string, amount: Amount, options: ProposeOptions) =>
       as(options, (session) => propose(session, user, amount, options)),
     );
@@ -91,7 +100,12 @@ async function propose(
   const targetUserId = await userIdOf(session, user);
   const [wanted] = await moneyOf(session, [amount]);
   const direction = options.take === true ? AdjustmentDirection.DEBIT : AdjustmentDirection.CREDIT;
-  const request = { targetUserId, direction, ...(wanted && { amount: wanted }), reason: options.reason };
+  const { reason, credit, expires } = options;
+  const request = {
+    ...{ targetUserId, direction, reason, ...(wanted && { amount: wanted }) },
+    ...(credit === true && { kind: AdjustmentKind.GRANT }),
+    ...(expires && { creditExpiresAt: timestampFromDate(expires) }),
+  };
   const answer = await session.client(AdminAdjustmentService).proposeAdjustment(request, session.keyed());
   const { adjustment } = answer;
   const next =
@@ -138,6 +152,7 @@ function textOf(one: Adjustment | undefined): string {
     ["status", AdjustmentStatus[one.status] ?? ""],
     ["user", one.userId],
     ["amount", signed(one)],
+    ["credit expires", time(one.creditExpiresAt)],
     ["reason", one.reason],
     ["proposed by", one.proposedBy],
     ["expires", one.status === AdjustmentStatus.PROPOSED ? time(one.expiresAt) : ""],

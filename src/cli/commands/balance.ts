@@ -9,6 +9,7 @@ import {
   StripeService,
 } from "../../../gen/tensormesh/billing/v1/stripe_service_pb.js";
 import {
+  type CreditPot,
   GetUserBalanceResponseSchema,
   UserBalanceService,
 } from "../../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
@@ -68,18 +69,27 @@ export function addBalance(program: Command, io: CliIo): void {
 
 async function balance(session: Session, options: UserOptions): Promise<void> {
   const answer = await session.client(UserBalanceService).getUserBalance({ userId: options.user ?? "" });
-  const { runwaySeconds, emptyAt } = answer;
+  const { runwaySeconds, emptyAt, credit } = answer;
+  const pots = credit?.pots ?? [];
   session.output.message(GetUserBalanceResponseSchema, answer, () =>
     facts([
       ["balance", money(answer.balance)],
       ["held", money(answer.held)],
       ["available", money(answer.available)],
+      ...(pots.length === 0 ? [] : [["credit in it", money(credit?.total)] as const]),
+      ...pots.map(creditFact),
       ["cost per hour", money(answer.burnRateHourly)],
       ["tokens, last hour", money(answer.tokenSpendHourly)],
       ["lasts", runwaySeconds === undefined ? "" : duration(Number(runwaySeconds))],
       ["empty at", time(emptyAt)],
     ]),
   );
+}
+
+/** A pot of credit in a line: what is left, until when, and why it was given. */
+function creditFact({ left, expiresAt, reason }: CreditPot): readonly [string, string] {
+  const until = expiresAt ? `expires ${time(expiresAt)}` : "does not expire";
+  return ["", `${money(left)} ${until}${reason === "" ? "" : ` (${reason})`}`];
 }
 
 async function listCards(session: Session): Promise<void> {

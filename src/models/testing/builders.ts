@@ -124,7 +124,13 @@ export function aWorld(change: Partial<World> = {}): World {
 
 /** A place of one H100 at a region of its own that could run the model. */
 export function aPossible(region: string, nanosPerHour: bigint): Possible {
-  const price = { versionId: region, currency: "USD", nanosPerHour };
+  const price = {
+    versionId: region,
+    currency: "USD",
+    nanosPerHour,
+    sharePpm: 0n,
+    prefillTokensPerSecond: 0n,
+  };
   const hardware = {
     gpuType: "H100",
     gpuCount: 1,

@@ -2,7 +2,7 @@
 // @generated from file slipway/billing/v1/admin_adjustment_service.proto (package slipway.billing.v1, syntax proto3)
 /* eslint-disable */
 
-// Corrections of balances, by administrators.
+// Corrections of balances and grants of credit, by administrators.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
@@ -110,6 +110,20 @@ export declare type Adjustment = Message<"slipway.billing.v1.Adjustment"> & {
    * @generated from field: string transaction_id = 13;
    */
   transactionId: string;
+
+  /**
+   * What it is for.
+   *
+   * @generated from field: slipway.billing.v1.AdjustmentKind kind = 14;
+   */
+  kind: AdjustmentKind;
+
+  /**
+   * From when on what is left of a grant can't be spent; absent: it does not expire.
+   *
+   * @generated from field: google.protobuf.Timestamp credit_expires_at = 15;
+   */
+  creditExpiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -151,6 +165,20 @@ export declare type ProposeAdjustmentRequest = Message<"slipway.billing.v1.Propo
    * @generated from field: string reason = 4;
    */
   reason: string;
+
+  /**
+   * What it is for; unspecified for a correction. A grant goes into the balance.
+   *
+   * @generated from field: slipway.billing.v1.AdjustmentKind kind = 5;
+   */
+  kind: AdjustmentKind;
+
+  /**
+   * From when on what is left of a grant can't be spent, at most five years ahead; absent: it does not expire.
+   *
+   * @generated from field: google.protobuf.Timestamp credit_expires_at = 6;
+   */
+  creditExpiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -408,6 +436,39 @@ export enum AdjustmentDirection {
 export declare const AdjustmentDirectionSchema: GenEnum<AdjustmentDirection>;
 
 /**
+ * What it is for.
+ *
+ * @generated from enum slipway.billing.v1.AdjustmentKind
+ */
+export enum AdjustmentKind {
+  /**
+   * A correction.
+   *
+   * @generated from enum value: ADJUSTMENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Puts right what was wrong.
+   *
+   * @generated from enum value: ADJUSTMENT_KIND_CORRECTION = 1;
+   */
+  CORRECTION = 1,
+
+  /**
+   * Credit that is given, with an end or without one.
+   *
+   * @generated from enum value: ADJUSTMENT_KIND_GRANT = 2;
+   */
+  GRANT = 2,
+}
+
+/**
+ * Describes the enum slipway.billing.v1.AdjustmentKind.
+ */
+export declare const AdjustmentKindSchema: GenEnum<AdjustmentKind>;
+
+/**
  * How far a correction is.
  *
  * @generated from enum slipway.billing.v1.AdjustmentStatus
@@ -455,7 +516,7 @@ export enum AdjustmentStatus {
 export declare const AdjustmentStatusSchema: GenEnum<AdjustmentStatus>;
 
 /**
- * Corrects balances, for administrators. Above what one may move alone in a day another administrator approves.
+ * Corrects balances and grants credit, for administrators. Above what one may move alone in a day another administrator approves.
  *
  * @generated from service slipway.billing.v1.AdminAdjustmentService
  */

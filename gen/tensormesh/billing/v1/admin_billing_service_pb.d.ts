@@ -5,6 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Money } from "../../../google/type/money_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file tensormesh/billing/v1/admin_billing_service.proto.
@@ -118,6 +119,13 @@ export declare type AddUserBalanceRequest = Message<"tensormesh.billing.v1.AddUs
    * @generated from field: string description = 1000;
    */
   description: string;
+
+  /**
+   * From when on what is left of it can't be spent, at most five years ahead; absent: it does not expire.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 1001;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -251,7 +259,7 @@ export declare const AdminBillingService: GenService<{
     output: typeof GetUsersBalanceResponseSchema;
   },
   /**
-   * Grants credit to a user.
+   * Grants credit to a user, as much as one administrator may give alone; more is proposed as an adjustment.
    *
    * @generated from rpc tensormesh.billing.v1.AdminBillingService.AddUserBalance
    */

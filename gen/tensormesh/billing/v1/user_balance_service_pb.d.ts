@@ -86,6 +86,13 @@ export declare type GetUserBalanceResponse = Message<"tensormesh.billing.v1.GetU
    * @generated from field: google.protobuf.Timestamp empty_at = 1005;
    */
   emptyAt?: Timestamp | undefined;
+
+  /**
+   * What of the balance is credit.
+   *
+   * @generated from field: tensormesh.billing.v1.Credit credit = 1006;
+   */
+  credit?: Credit | undefined;
 };
 
 /**
@@ -93,6 +100,88 @@ export declare type GetUserBalanceResponse = Message<"tensormesh.billing.v1.GetU
  * Use `create(GetUserBalanceResponseSchema)` to create a new message.
  */
 export declare const GetUserBalanceResponseSchema: GenMessage<GetUserBalanceResponse>;
+
+/**
+ * Credit: what was given. It is spent before card money, and never paid out.
+ *
+ * @generated from message tensormesh.billing.v1.Credit
+ */
+export declare type Credit = Message<"tensormesh.billing.v1.Credit"> & {
+  /**
+   * All of it, holds included.
+   *
+   * @generated from field: google.type.Money total = 1;
+   */
+  total?: Money | undefined;
+
+  /**
+   * Where it lies, in the order in which it is spent: the soonest expiring first.
+   *
+   * @generated from field: repeated tensormesh.billing.v1.CreditPot pots = 2;
+   */
+  pots: CreditPot[];
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.Credit.
+ * Use `create(CreditSchema)` to create a new message.
+ */
+export declare const CreditSchema: GenMessage<Credit>;
+
+/**
+ * A grant of credit that expires, or all credit that does not.
+ *
+ * @generated from message tensormesh.billing.v1.CreditPot
+ */
+export declare type CreditPot = Message<"tensormesh.billing.v1.CreditPot"> & {
+  /**
+   * The grant; empty for all that does not expire.
+   *
+   * @generated from field: string grant_id = 1;
+   */
+  grantId: string;
+
+  /**
+   * Why it was granted.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * How much was granted; absent for all that does not expire.
+   *
+   * @generated from field: google.type.Money granted = 3;
+   */
+  granted?: Money | undefined;
+
+  /**
+   * What is left of it, holds included.
+   *
+   * @generated from field: google.type.Money left = 4;
+   */
+  left?: Money | undefined;
+
+  /**
+   * What of it is held for running models and requests.
+   *
+   * @generated from field: google.type.Money held = 5;
+   */
+  held?: Money | undefined;
+
+  /**
+   * From then on nothing more of it can be spent, but by what held it before; absent: it does not expire.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 6;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message tensormesh.billing.v1.CreditPot.
+ * Use `create(CreditPotSchema)` to create a new message.
+ */
+export declare const CreditPotSchema: GenMessage<CreditPot>;
 
 /**
  * The prepaid balance of a user.

@@ -229,6 +229,7 @@ async function run(): Promise<void> {
       SLIPWAY_LOG_LEVEL: "error",
       SLIPWAY_TOKEN_REQUESTS_PER_MINUTE: "0",
       SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE: "0",
+      SLIPWAY_ADJUSTMENT_ALONE_MAX: "1000000",
     };
     const { addresses } = await serving(t, env, "api");
     const wire = wireOf(addresses.apiUrl);

@@ -62,6 +62,7 @@ await withCleanup(async (t) => {
     SLIPWAY_LOG_LEVEL: "error",
     SLIPWAY_TOKEN_REQUESTS_PER_MINUTE: "0",
     SLIPWAY_ADDRESS_REQUESTS_PER_MINUTE: "0",
+    SLIPWAY_ADJUSTMENT_ALONE_MAX: "1000000",
   });
   await on.wire({
     method: "POST",

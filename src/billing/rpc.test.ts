@@ -141,8 +141,8 @@ test("credit with an end is listed as the grant that it is; above what one admin
   assert.equal((await add("40")).status, 200);
   const refused: readonly (readonly [object, string])[] = [
     [{ amount: usd("1", 0.5) }, "INVALID_FIELD"],
-    [{ amount: usd("0") }, "INVALID_FIELD"],
-    [{ amount: usd("-1") }, "INVALID_FIELD"],
+    [{ amount: usd("0") }, "AMOUNT_INVALID"],
+    [{ amount: usd("-1") }, "AMOUNT_INVALID"],
     [{ amount: usd("100000000000") }, "AMOUNT_INVALID"],
     [{ amount: { ...usd("1"), currencyCode: "EUR" } }, "CURRENCY_MISMATCH"],
     [{ expiresAt: "2026-02-01T00:00:00Z" }, "EXPIRY_INVALID"],

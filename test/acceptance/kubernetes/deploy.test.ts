@@ -115,7 +115,7 @@ async function userWithCredit(on: TestInstallation): Promise<string> {
   const userId = must(user, "user", "id");
   await post("billing/balances:add", {
     targetUserId: userId,
-    amount: { currencyCode: "USD", units: "100" },
+    amount: { currencyCode: "USD", units: "50" },
     description: "for a model in a cluster",
   });
   return must(await post("access-tokens", { userId, name: "cluster" }), "secret");

@@ -84,7 +84,8 @@ const TIERS: TierSizes = { BRONZE: 1, SILVER: 2, GOLD: 3 };
 export async function accessWorld(t: Cleanup): Promise<World> {
   const f = await modelFixture(t);
   const { ctx, deps } = f;
-  await billing.configureBilling(ctx, { currency: "USD", payments: "test" });
+  const adjustmentAloneMaxNanos = 1_000_000_000_000n;
+  await billing.configureBilling(ctx, { currency: "USD", payments: "test", adjustmentAloneMaxNanos });
   const payments = billing.testPayments();
   const client = createGuardedClient({ allowed: [], userAgent: "test" });
   t.after(() => client.close());

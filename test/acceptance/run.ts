@@ -127,7 +127,12 @@ const PROOFS: readonly Proof[] = [
   {
     name: "Lambda Cloud: what every driver promises, and a model through the gateway, over a fake of its API with real agents and engines",
     minutesMax: 15,
-    files: ["test/acceptance/lambda/driver.test.ts", "test/acceptance/lambda/deploy.test.ts"],
+    files: [
+      "test/acceptance/lambda/agent.test.ts",
+      "test/acceptance/lambda/machines.test.ts",
+      "test/acceptance/lambda/driver.test.ts",
+      "test/acceptance/lambda/deploy.test.ts",
+    ],
     missing: agentMissing,
   },
   {

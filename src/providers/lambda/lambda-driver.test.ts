@@ -1,7 +1,5 @@
-/** What is Lambda's own, over the fake of its API; machines where one is needed are the real agent. Heavier: test/acceptance/lambda. */
+/** What is Lambda's own, over the fake of its API, with machines that are names only. Those that run: test/acceptance/lambda. */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import {
   type Account,
@@ -9,12 +7,10 @@ import {
   lambdaAccount,
   localGate,
 } from "../../../test/support/lambda/account.ts";
-import { bootMachine } from "../../../test/support/lambda/machine.ts";
 import { liveCtx, untilPhase } from "../../../test/support/local-driver.ts";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaSpec } from "../driver.ts";
 import { partsOf } from "./instance-name.ts";
-import { machineReport, proveMachine } from "./machine-client.ts";
 import { machineToken } from "./machine-token.ts";
 import type { LaunchGate } from "./options.ts";
 
@@ -102,80 +98,6 @@ test("offers are what Lambda rents out in each region, by type and memory, with 
     [81_920 * 2 ** 20, [8]],
   ]);
 });
-
-test("a machine that is active and whose CUDA does not work is no machine, in the driver's own words", async (t) => {
-  const account = await lambdaAccount(t);
-  account.boot = {
-    cuda: { ok: false, code: 802, message: "cuInit: error 802, system not yet initialized", final: true },
-  };
-  const driver = driverOf(t, account);
-  const spec = await account.spec();
-  await driver.apply(liveCtx, spec);
-  const { failure } = await untilPhase(driver, spec.name, ["gone"]);
-  assert.equal(failure?.reason, "ENGINE_FAILED");
-  assert.equal(failure.retryable, true);
-  assert.match(failure.message, /GPUs can't be used: cuInit: error 802/);
-  await driver.remove(liveCtx, spec.name, { graceMs: 0 });
-  await untilPhase(driver, spec.name, ["absent"]);
-});
-
-test("an image that can't be had is told, and may not be tried again; a second machine of a name is given back", async (t) => {
-  const account = await lambdaAccount(t);
-  account.boot = { pullFails: "Error response from daemon: pull access denied for vllm" };
-  const driver = driverOf(t, account);
-  const spec = await account.spec();
-  await driver.apply(liveCtx, spec);
-  const [first] = account.fake.alive(spec.name);
-  assert.ok(first);
-  // A launch whose answer was lost, and which came through late.
-  account.fake.instances.set("late", { ...first, id: "late", name: `${spec.name}-zzzzzz`, ip: "127.0.0.9" });
-  const { failure } = await untilPhase(driver, spec.name, ["gone"]);
-  assert.equal(failure?.reason, "CONFIG_INVALID");
-  assert.match(failure.message, /pull access denied/);
-  assert.deepEqual(
-    account.fake.alive(spec.name).map((one) => one.id),
-    [first.id],
-  );
-  await driver.remove(liveCtx, spec.name, { graceMs: 0 });
-});
-
-test("a machine closes its firewall, takes orders by its token alone, and another machine at its address gets nothing", async (t) => {
-  const account = await lambdaAccount(t, noMachines);
-  const driver = driverOf(t, account, { sshKey: "ops" });
-  const spec = await account.spec();
-  await driver.apply(liveCtx, spec);
-  const userData = String(account.fake.launches[0]?.user_data);
-  const machine = await bootMachine({ userData, ip: "127.0.13.7", name: spec.name, gpus: 1 });
-  t.after(() => machine.destroy());
-  const token = machineToken(Buffer.from(account.machineKey, "hex"), spec.name);
-  const at = { host: "127.0.13.7", port: account.port, token };
-  const proven = await provenSoon(at);
-  await assert.rejects(machineReport(liveCtx, { ...proven, token: "0".repeat(64) }), StatusError);
-  await assert.rejects(
-    machineReport(liveCtx, { ...proven, certificateSha256: "0".repeat(64) }),
-    /Another machine/,
-  );
-  const other = machineToken(Buffer.alloc(32, 7), spec.name);
-  await assert.rejects(proveMachine(liveCtx, { ...at, token: other }), /Another machine answers/);
-  assert.equal((await machineReport(liveCtx, proven)).phase, "waiting");
-  const rules = (await readFile(join(machine.folder, "firewall"), "utf8")).split("\n");
-  const accepted = rules.flatMap((rule) => /\/iptables .*--dport (\d+) -j ACCEPT/.exec(rule)?.[1] ?? []);
-  assert.deepEqual(accepted, ["8443", "22"]);
-  assert.ok(rules.some((rule) => rule.endsWith("-A SLIPWAY -j DROP")));
-});
-
-/** It listens once it has made its certificate. */
-async function provenSoon(at: Parameters<typeof proveMachine>[1]) {
-  for (let tries = 0; ; tries++) {
-    try {
-      const proven = await proveMachine(liveCtx, at);
-      if ((await machineReport(liveCtx, proven)).phase === "waiting") return proven;
-    } catch (error) {
-      if (tries > 200) throw error;
-    }
-    await liveCtx.clock.sleep(50);
-  }
-}
 
 test("a machine whose agent never answers is waited for, and then unknown rather than gone", async (t) => {
   const account = await lambdaAccount(t, noMachines);

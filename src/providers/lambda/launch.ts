@@ -7,7 +7,7 @@ import type { LambdaHardware } from "./hardware.ts";
 import { instanceName } from "./instance-name.ts";
 import { ofReplica } from "./look.ts";
 import { machineToken, tokenHash } from "./machine-token.ts";
-import { hardwareNow } from "./offers.ts";
+import { hardwareSoon } from "./offers.ts";
 import type { Launched } from "./options.ts";
 import type { DriverState } from "./state.ts";
 import { userData } from "./user-data.ts";
@@ -40,6 +40,8 @@ async function launchNow(
   } catch (error) {
     if (!(error instanceof StatusError) || error.code === "UNAVAILABLE")
       return foundOr(ctx, state, spec, error);
+    // Somebody may have taken the key away.
+    if (error.reason === "CONFIG_INVALID" || error.code === "NOT_FOUND") state.known.noLoginKey = false;
     return { refused: asLaunchRefusal(error) };
   }
 }
@@ -77,10 +79,10 @@ function nameNow(ctx: BaseCtx, spec: ReplicaSpec): string {
  */
 async function chooseHardware(
   ctx: BaseCtx,
-  { api }: DriverState,
+  state: DriverState,
   { gpuType, gpuCount, gpuMemoryBytes, region, plan }: ReplicaSpec,
 ): Promise<LambdaHardware> {
-  const all = await hardwareNow(ctx, api);
+  const all = await hardwareSoon(ctx, state);
   const kind = all.filter((one) => gpuType === "UNSPECIFIED" || one.gpuType === gpuType);
   const fitting = kind.filter(
     (one) => one.gpuCount === gpuCount && one.gpuMemoryBytes >= (gpuMemoryBytes ?? plan.memoryBytes),
@@ -122,6 +124,7 @@ async function launchOrder(
     name: spec.name,
     tokenHash: tokenHash(machineToken(machineKey, spec.name)),
     gpuCount: hardware.gpuCount,
+    gpuCheckMs: state.times.gpuCheckMs,
     mountPoint:
       fileSystem === undefined ? undefined : await mountPointOf(ctx, state, spec.region, fileSystem),
   };
@@ -153,9 +156,11 @@ async function mountPointOf(
 }
 
 /** The operator's key, or one that opens nothing: Lambda wants exactly one. */
-async function keyName(ctx: BaseCtx, { api, options }: DriverState): Promise<string> {
+async function keyName(ctx: BaseCtx, { api, options, known }: DriverState): Promise<string> {
   if (options.config.sshKey !== undefined) return options.config.sshKey;
+  if (known.noLoginKey) return NO_LOGIN;
   if (!(await api.sshKeys(ctx)).includes(NO_LOGIN)) await api.addSshKey(ctx, NO_LOGIN, keyForNobody());
+  known.noLoginKey = true;
   return NO_LOGIN;
 }
 

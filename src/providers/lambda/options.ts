@@ -28,15 +28,21 @@ export interface LambdaTimes {
   readonly callMaxMs: number;
   /** Between two looks of whoever brings a machine up. */
   readonly pollMs: number;
+  /** How long a machine tries to use its GPUs: NVIDIA's fabric manager may need minutes; what failed for longer never came right. */
+  readonly gpuCheckMs: number;
   /** A list that is younger is taken for the present. */
   readonly listAgeMs: number;
+  /** The same of what Lambda rents out. */
+  readonly hardwareAgeMs: number;
 }
 
 export const TIMES: LambdaTimes = {
   requestPauseMs: 1_000,
   callMaxMs: 60_000,
   pollMs: 3_000,
+  gpuCheckMs: 10 * 60_000,
   listAgeMs: 1_500,
+  hardwareAgeMs: 15_000,
 };
 
 /**

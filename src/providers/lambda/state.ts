@@ -3,6 +3,7 @@ import type { EngineMeasured, ReplicaName } from "../driver.ts";
 import type { LambdaApi } from "./api.ts";
 import { lambdaApi } from "./api.ts";
 import type { LambdaClient } from "./client.ts";
+import type { LambdaHardware } from "./hardware.ts";
 import { type Looker, looker } from "./look.ts";
 import type { MachineAt } from "./machine-client.ts";
 import { type LambdaDriverOptions, type LambdaTimes, TIMES } from "./options.ts";
@@ -18,6 +19,11 @@ export interface DriverState {
   readonly jobs: Map<ReplicaName, Job>;
   /** Machines whose certificate was proven, by id of the instance. */
   readonly proven: Map<string, MachineAt>;
+  /** Answers of Lambda that hold for a while. */
+  readonly known: {
+    hardware?: { readonly atMs: number; readonly answer: Promise<readonly LambdaHardware[]> };
+    noLoginKey?: boolean;
+  };
   /** What engines said when they started, by id of the instance. */
   readonly measured: Map<string, EngineMeasured>;
 }
@@ -39,6 +45,7 @@ export function stateOf(options: LambdaDriverOptions, client: LambdaClient): Dri
     steps: options.steps ?? noSteps,
     jobs: new Map(),
     proven: new Map(),
+    known: {},
     measured: new Map(),
   };
 }

@@ -17,6 +17,7 @@ export interface Boot {
   readonly name: ReplicaName;
   readonly tokenHash: string;
   readonly gpuCount: number;
+  readonly gpuCheckMs: number;
   /** Where the file system for weights is mounted; undefined: the machine's own disk. */
   readonly mountPoint: string | undefined;
 }
@@ -31,6 +32,7 @@ export async function userData({ port, sshKey }: LambdaConfig, boot: Boot): Prom
     host: "0.0.0.0",
     port,
     gpus: boot.gpuCount,
+    gpuCheckSeconds: boot.gpuCheckMs / 1_000,
     ports: sshKey === undefined ? [port] : [port, SSH_PORT],
     dir: "/var/lib/slipway",
     secretDir: "/run/slipway",

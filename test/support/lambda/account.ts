@@ -142,7 +142,14 @@ export function accountDriver(
     vllm: { engine: vllm, failureOf },
     drainMaxSeconds: 60,
     hubEndpoint: access.hubEndpoint,
-    times: { requestPauseMs: 0, callMaxMs: 1_000, pollMs: 50, listAgeMs: 20 },
+    times: {
+      requestPauseMs: 0,
+      callMaxMs: 1_000,
+      pollMs: 50,
+      gpuCheckMs: 0,
+      listAgeMs: 20,
+      hardwareAgeMs: 0,
+    },
     ...(more.steps ? { steps: more.steps } : {}),
   });
 }

@@ -32,6 +32,13 @@ export interface MachineOptions {
   readonly pullFails?: string;
 }
 
+export interface RunningMachine extends Machine {
+  /** In place of its `/`. */
+  readonly folder: string;
+  /** As systemd does when the agent ended; the container goes on. */
+  restartAgent(): Promise<void>;
+}
+
 interface CloudConfig {
   readonly write_files: readonly {
     readonly path: string;
@@ -44,7 +51,7 @@ interface CloudConfig {
 export async function bootMachine(
   { userData, ip, name, gpus }: MachineOrder,
   options: MachineOptions = {},
-): Promise<Machine & { readonly folder: string }> {
+): Promise<RunningMachine> {
   const folder = await mkdtemp(join(tmpdir(), "slipway-machine-"));
   const config: CloudConfig = JSON.parse(userData.replace(/^#cloud-config\n/, ""));
   for (const file of config.write_files) await writeRooted(folder, file);
@@ -53,14 +60,22 @@ export async function bootMachine(
   const cuda = options.cuda ?? { ok: true, code: 0, message: `${gpus} GPUs work` };
   await writeFile(join(folder, "gpu-check.json"), JSON.stringify(cuda));
   if (options.pullFails) await writeFile(join(folder, "pull-fails"), options.pullFails);
-  const agent = await startUnit(folder, config, partsOf(name)?.replica ?? name);
+  const start = () => startUnit(folder, config, partsOf(name)?.replica ?? name);
+  let agent = await start();
+  const stop = async () => {
+    agent.kill("SIGKILL");
+    if (agent.exitCode === null && agent.signalCode === null) await once(agent, "exit");
+  };
   return {
     folder,
+    async restartAgent() {
+      await stop();
+      agent = await start();
+    },
     async destroy() {
       const container = Number(await readFile(join(folder, "container", "pid"), "utf8").catch(() => "0"));
       if (container > 0) end(container);
-      agent.kill("SIGKILL");
-      if (agent.exitCode === null && agent.signalCode === null) await once(agent, "exit");
+      await stop();
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     },
   };

@@ -55,6 +55,8 @@ export interface ReceiptsInput {
   /** "" = all. */
   readonly modelId: string;
   readonly after: { readonly at: Date; readonly id: string } | undefined;
+  /** Only receipts of this moment and later; undefined: all. */
+  readonly from?: Date;
   readonly limit: number;
 }
 
@@ -127,18 +129,18 @@ export async function selectGpuReceipt(ctx: DbCtx, windowId: string): Promise<Re
 
 /** Newest first; ties by id. */
 export async function selectTokenReceipts(ctx: DbCtx, input: ReceiptsInput): Promise<readonly Receipt[]> {
-  const { userId, modelId, after, limit } = input;
+  const { userId, modelId, after, from, limit } = input;
   const { rows } = await sql<TokenRow>`${tokenReceipts}
-    where u.user_id = ${userId} and ${modelId === "" ? sql`true` : sql`u.model_id = ${modelId}`}
+    where u.user_id = ${userId} and ${from ? sql`u.ended_at >= ${from}` : sql`true`} and ${modelId === "" ? sql`true` : sql`u.model_id = ${modelId}`}
       and ${after ? sql`u.ended_at <= ${after.at} and (u.ended_at, u.request_id collate "C") < (${after.at}, ${after.id})` : sql`true`}
     order by u.ended_at desc, u.request_id collate "C" desc limit ${limit}`.execute(ctx.db);
   return rows.map(fromTokens);
 }
 
 export async function selectGpuReceipts(ctx: DbCtx, input: ReceiptsInput): Promise<readonly Receipt[]> {
-  const { userId, modelId, after, limit } = input;
+  const { userId, modelId, after, from, limit } = input;
   const { rows } = await sql<GpuRow>`${gpuReceipts}
-    where w.user_id = ${userId} and w.state = 'captured' and ${modelId === "" ? sql`true` : sql`w.model_id = ${modelId}`}
+    where w.user_id = ${userId} and ${from ? sql`w.closed_at >= ${from}` : sql`true`} and w.state = 'captured' and ${modelId === "" ? sql`true` : sql`w.model_id = ${modelId}`}
       and ${after ? sql`w.closed_at <= ${after.at} and (w.closed_at, w.id::text collate "C") < (${after.at}, ${after.id})` : sql`true`}
     order by w.closed_at desc, w.id::text collate "C" desc limit ${limit}`.execute(ctx.db);
   return rows.map(fromGpu);

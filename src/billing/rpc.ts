@@ -75,9 +75,11 @@ import { invoiceService } from "./rpc-invoices.ts";
 import { paymentKey, takingPayments } from "./rpc-payments.ts";
 import { refundService } from "./rpc-refund.ts";
 import { usageService } from "./rpc-usage.ts";
+import { whatIfFromWire, whatIfToWire } from "./rpc-what-if.ts";
 import { runwayOf } from "./runway/index.ts";
 import { spendingHistory, spendingSummaries } from "./spending/index.ts";
 import { statement, statementQuery } from "./statement.ts";
+import { whatIfOfMonth } from "./what-if-of-month.ts";
 
 export interface BillingRoutesDeps extends RoutesDeps {
   /** Undefined: this installation takes no payments, only credit. */
@@ -194,6 +196,10 @@ function receiptService(deps: BillingRoutesDeps): ServiceImpl<typeof ReceiptServ
       const page = parsePage(request, receiptsQuery(query));
       const { rows, nextPageToken } = await listReceipts(callCtx(deps, context), query, page);
       return create(ListReceiptsResponseSchema, { receipts: rows.map(receiptToWire), nextPageToken });
+    },
+    async computeWhatIf(request, context) {
+      const query = whatIfFromWire(request, deps.edge.ownerOf(context));
+      return whatIfToWire(await whatIfOfMonth(callCtx(deps, context), query));
     },
   };
 }

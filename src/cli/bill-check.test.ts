@@ -4,9 +4,13 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { create, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { type Receipt, ReceiptSchema } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
+import {
+  type Receipt,
+  ReceiptSchema,
+  ReceiptService,
+} from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { checkBill, receiptsOf } from "./bill-check.ts";
-import { cli, controlPlane } from "./testing/harness.ts";
+import { cli, controlPlane, USER_TOKEN } from "./testing/harness.ts";
 
 const usd = (nanos: bigint) => ({
   currencyCode: "USD",
@@ -148,5 +152,39 @@ test("bill what-if needs no control plane, totals each currency, and refuses pri
   for (const [option, value, words] of refused) {
     const answer = await slipway.run(["bill", "what-if", file, option, value]);
     assert.deepEqual([answer.status, words.test(answer.stderr)], [2, true], answer.stderr);
+  }
+});
+
+test("bill what-if --server asks the control plane of a month, and of nothing else at once", async (t) => {
+  const asked: unknown[] = [];
+  const plane = await controlPlane(t, (router) => {
+    router.service(ReceiptService, {
+      computeWhatIf(request) {
+        const { month, cacheHitRate, gpuSpeed, inputPricePerMillion } = request;
+        asked.push([month, cacheHitRate, gpuSpeed, inputPricePerMillion?.units]);
+        const line = {
+          servedName: "tiny",
+          receipts: 3n,
+          charged: usd(2_000_000_000n),
+          computed: usd(5_000_000_000n),
+          difference: usd(3_000_000_000n),
+        };
+        return {
+          month: "2026-02",
+          lines: [line],
+          charged: usd(2_000_000_000n),
+          computed: usd(5_000_000_000n),
+          difference: usd(3_000_000_000n),
+        };
+      },
+    });
+  });
+  const slipway = await cli(t, { ...plane.env, SLIPWAY_TOKEN: USER_TOKEN });
+  const options = ["--month", "2026-02", "--cache-hit", "0.6", "--input-price", "1USD"];
+  const told = await slipway.run(["bill", "what-if", "--server", ...options]);
+  assert.match(told.stdout, /tiny +3 +2\.00 USD +5\.00 USD +3\.00 USD\ntotal +3 /, told.stderr);
+  assert.deepEqual(asked, [["2026-02", 0.6, undefined, 1n]]);
+  for (const args of [[], ["file", "--server"], ["file", "--month", "2026-02"]]) {
+    assert.equal((await slipway.run(["bill", "what-if", ...args])).status, 2, args.join(" "));
   }
 });

@@ -40,6 +40,8 @@ const BY_REASON: Readonly<Record<string, string>> = {
   TOO_MANY_TICKETS: "Close one: `slipway tickets close <id>`; `slipway tickets list` shows them.",
   KEY_ENDED: "Make another one: `slipway keys create`.",
   RECEIPT_NOT_FOUND: "A request's receipt appears within seconds; `slipway receipts list` shows the newest.",
+  TOO_MANY_RECEIPTS:
+    "Name one with --model, or compute from a file: `slipway receipts --limit 100000 --output json`, then `slipway bill what-if <file>`.",
   TRANSACTION_NOT_FOUND: "`slipway transactions --output json` shows the ids.",
   INVOICE_NOT_FOUND: "`slipway invoices` shows the numbers; a month under way is `slipway invoices draft`.",
   PLACE_UNKNOWN: "`slipway preflight …` lists every place and why it is possible or not.",

@@ -185,6 +185,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
   ...rows(ReceiptService, {
     getReceipt: row("USER", "read", RESOURCE),
     listReceipts: row("USER", "read", OWNER),
+    computeWhatIf: row("USER", "read", OWNER),
   }),
   ...rows(UsageService, {
     listModelUsage: row("USER", "read", OWNER),

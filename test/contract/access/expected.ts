@@ -72,6 +72,7 @@ GetUserSpendingSummary              | read  | 401  | 200   403   403     | 200  
 GetUserSpendingHistory              | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
 GetReceipt                          | read  | 401  | 200   404   404     | 200   200   404     | 200   200   404
 ListReceipts                        | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+ComputeWhatIf                       | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
 ListInvoices                        | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
 GetInvoice                          | read  | 401  | 200   404   404     | 200   200   404     | 200   200   404
 DownloadInvoice                     | read  | 401  | 200   404   404     | 200   200   404     | 200   200   404

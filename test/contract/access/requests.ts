@@ -126,6 +126,7 @@ export const REQUESTS: Readonly<Record<string, (target: Target, caller: Target) 
   GetReceipt: async (target) => ({ receiptId: await target.receipt() }),
   ListJournalLines: () => ({ month: "2026-03" }),
   ListReceipts: BY_USER,
+  ComputeWhatIf: BY_USER,
   ListInvoices: BY_USER,
   GetInvoice: async (target) => ({ invoiceId: await target.invoice() }),
   DownloadInvoice: async (target) => ({ invoiceId: await target.invoice() }),

@@ -380,6 +380,185 @@ export declare type ListReceiptsResponse = Message<"slipway.billing.v1.ListRecei
 export declare const ListReceiptsResponseSchema: GenMessage<ListReceiptsResponse>;
 
 /**
+ * Whose receipts, and what is different. What is left out stays as it was.
+ *
+ * @generated from message slipway.billing.v1.ComputeWhatIfRequest
+ */
+export declare type ComputeWhatIfRequest = Message<"slipway.billing.v1.ComputeWhatIfRequest"> & {
+  /**
+   * The user who paid; empty for the caller. Administrators may name another user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The month (UTC), such as 2026-03; empty for the last one that is over.
+   *
+   * @generated from field: string month = 2;
+   */
+  month: string;
+
+  /**
+   * Only of this model; empty for all.
+   *
+   * @generated from field: string model_id = 3;
+   */
+  modelId: string;
+
+  /**
+   * Price of a million input tokens that were not cached.
+   *
+   * @generated from field: google.type.Money input_price_per_million = 4;
+   */
+  inputPricePerMillion?: Money | undefined;
+
+  /**
+   * Price of a million cached input tokens.
+   *
+   * @generated from field: google.type.Money cached_price_per_million = 5;
+   */
+  cachedPricePerMillion?: Money | undefined;
+
+  /**
+   * Price of a million output tokens.
+   *
+   * @generated from field: google.type.Money output_price_per_million = 6;
+   */
+  outputPricePerMillion?: Money | undefined;
+
+  /**
+   * Price of one GPU for an hour, or of a replica on CPUs.
+   *
+   * @generated from field: google.type.Money gpu_hourly_rate = 7;
+   */
+  gpuHourlyRate?: Money | undefined;
+
+  /**
+   * How fast the other GPU is, by the one that was used: 2 needs half the time. To a millionth.
+   *
+   * @generated from field: optional double gpu_speed = 8;
+   */
+  gpuSpeed?: number | undefined;
+
+  /**
+   * Share of the input that the cache would have had, from 0 (no cache) to 1. To a millionth.
+   *
+   * @generated from field: optional double cache_hit_rate = 9;
+   */
+  cacheHitRate?: number | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.ComputeWhatIfRequest.
+ * Use `create(ComputeWhatIfRequestSchema)` to create a new message.
+ */
+export declare const ComputeWhatIfRequestSchema: GenMessage<ComputeWhatIfRequest>;
+
+/**
+ * What it would have come to.
+ *
+ * @generated from message slipway.billing.v1.ComputeWhatIfResponse
+ */
+export declare type ComputeWhatIfResponse = Message<"slipway.billing.v1.ComputeWhatIfResponse"> & {
+  /**
+   * The month.
+   *
+   * @generated from field: string month = 1;
+   */
+  month: string;
+
+  /**
+   * Model by model.
+   *
+   * @generated from field: repeated slipway.billing.v1.WhatIfLine lines = 2;
+   */
+  lines: WhatIfLine[];
+
+  /**
+   * What was charged, in all.
+   *
+   * @generated from field: google.type.Money charged = 3;
+   */
+  charged?: Money | undefined;
+
+  /**
+   * What it would have come to, in all.
+   *
+   * @generated from field: google.type.Money computed = 4;
+   */
+  computed?: Money | undefined;
+
+  /**
+   * By how much that is more; negative where it is less.
+   *
+   * @generated from field: google.type.Money difference = 5;
+   */
+  difference?: Money | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.ComputeWhatIfResponse.
+ * Use `create(ComputeWhatIfResponseSchema)` to create a new message.
+ */
+export declare const ComputeWhatIfResponseSchema: GenMessage<ComputeWhatIfResponse>;
+
+/**
+ * One model's time, or its tokens under one name.
+ *
+ * @generated from message slipway.billing.v1.WhatIfLine
+ */
+export declare type WhatIfLine = Message<"slipway.billing.v1.WhatIfLine"> & {
+  /**
+   * The model.
+   *
+   * @generated from field: string model_id = 1;
+   */
+  modelId: string;
+
+  /**
+   * The name under which it was called; empty for GPU time.
+   *
+   * @generated from field: string served_name = 2;
+   */
+  servedName: string;
+
+  /**
+   * Receipts.
+   *
+   * @generated from field: int64 receipts = 3;
+   */
+  receipts: bigint;
+
+  /**
+   * What was charged.
+   *
+   * @generated from field: google.type.Money charged = 4;
+   */
+  charged?: Money | undefined;
+
+  /**
+   * What it would have come to.
+   *
+   * @generated from field: google.type.Money computed = 5;
+   */
+  computed?: Money | undefined;
+
+  /**
+   * By how much that is more; negative where it is less.
+   *
+   * @generated from field: google.type.Money difference = 6;
+   */
+  difference?: Money | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.WhatIfLine.
+ * Use `create(WhatIfLineSchema)` to create a new message.
+ */
+export declare const WhatIfLineSchema: GenMessage<WhatIfLine>;
+
+/**
  * Receipts: for every charge the counted facts and the price version that made it.
  *
  * @generated from service slipway.billing.v1.ReceiptService
@@ -404,6 +583,16 @@ export declare const ReceiptService: GenService<{
     methodKind: "unary";
     input: typeof ListReceiptsRequestSchema;
     output: typeof ListReceiptsResponseSchema;
+  },
+  /**
+   * Computes a month's receipts again under other prices, another GPU or another cache. Changes nothing.
+   *
+   * @generated from rpc slipway.billing.v1.ReceiptService.ComputeWhatIf
+   */
+  computeWhatIf: {
+    methodKind: "unary";
+    input: typeof ComputeWhatIfRequestSchema;
+    output: typeof ComputeWhatIfResponseSchema;
   },
 }>;
 

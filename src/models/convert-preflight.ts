@@ -5,9 +5,11 @@ import {
   type FitVerdictSchema,
   type MoneyVerdictSchema,
   type PlaceCandidateSchema,
+  type PreflightAlternativeSchema,
   type PreflightModelResponse,
   PreflightModelResponseSchema,
   type PreflightProblemSchema,
+  Room,
 } from "../../gen/slipway/model/v1/preflight_service_pb.js";
 import { CloudProvider } from "../../gen/tensormesh/common/v1/cloud_provider_pb.js";
 import { GPUType } from "../../gen/tensormesh/common/v1/gpu_type_pb.js";
@@ -43,10 +45,29 @@ export function preflightToWire(found: Preflight): PreflightModelResponse {
             readySeconds: BigInt(time.readySeconds),
             downloadBytes: BigInt(time.downloadBytes),
             message: time.message,
+            readySecondsP95: BigInt(time.readySecondsP95),
+            starts: time.starts,
           },
         }
       : {}),
+    ...(found.alternative ? { alternative: alternativeToWire(found.alternative) } : {}),
   });
+}
+
+function alternativeToWire({
+  chosen,
+  changes,
+  cost,
+}: NonNullable<Preflight["alternative"]>): MessageInitShape<typeof PreflightAlternativeSchema> {
+  const told = changes.map(({ field, value }) => `${field} ${value === "" ? "left out" : value}`).join(", ");
+  const { place } = chosen;
+  return {
+    place: candidateToWire(chosen),
+    changes: changes.map((change) => ({ ...change })),
+    pricePerHour: toMoney(cost.currency, cost.nanosPerHour),
+    hold: toMoney(cost.currency, cost.holdNanos),
+    message: `It would work at ${place.provider}/${place.region} with ${told}.`,
+  };
 }
 
 function problemToWire(problem: StatusError): MessageInitShape<typeof PreflightProblemSchema> {
@@ -100,8 +121,10 @@ function runwayToWire(runwaySeconds: bigint) {
   return { runwaySeconds, runwayWarning };
 }
 
+const ROOMS = { now: Room.NOW, none: Room.NONE, unknown: Room.UNSPECIFIED } as const;
+
 function candidateToWire(candidate: Candidate): MessageInitShape<typeof PlaceCandidateSchema> {
-  const { place, price } = candidate;
+  const { place, price, offer } = candidate;
   const perHour = price && price.nanosPerHour * BigInt(Math.max(1, place.gpuCount));
   return {
     cloudProvider: CloudProvider[place.provider],
@@ -111,6 +134,11 @@ function candidateToWire(candidate: Candidate): MessageInitShape<typeof PlaceCan
     possible: candidate.possible,
     reason: candidate.possible ? "" : candidate.problem.reason,
     message: candidate.possible ? "" : candidate.problem.message,
+    room: candidate.possible ? ROOMS[candidate.room] : Room.UNSPECIFIED,
+    gpuCounts: [...(offer.gpuCounts ?? [])],
+    gpuCountMax: offer.gpuCountMax,
+    gpuMemoryBytes: BigInt(offer.gpuMemoryBytes),
+    ...(offer.gpuQuota ? { gpuQuotaMax: offer.gpuQuota.max, gpuQuotaUsed: offer.gpuQuota.used } : {}),
     ...(price && perHour !== undefined ? { pricePerHour: toMoney(price.currency, perHour) } : {}),
   };
 }

@@ -115,6 +115,105 @@ test("a provider that does not answer is unavailable, not unknown", async (t) =>
   assert.deepEqual([problem?.reason, problem?.code], ["PLACE_UNAVAILABLE", "UNAVAILABLE"]);
 });
 
+const GIB = 2 ** 30;
+
+test("a count that is not sold is refused with the counts next to it, and what there is no room for is waited for", async (t) => {
+  const offer = { ...h100, gpuCounts: [1, 2, 4, 8], gpuCountsFree: [1] };
+  const { ask } = await fixture(t, { drivers: [driver("cloud", "LAMBDA", [offer])] });
+  const [problem] = (await ask({ gpuType: "H100", gpuCount: 3 })).problems;
+  assert.equal(problem?.reason, "GPU_COUNT_INVALID");
+  assert.match(problem.message, /sells H100 GPUs by 1, 2, 4, 8, not by 3. Ask for 2 or 4./);
+  assert.equal(problem.violations[0]?.field, "gpu_count");
+  const full = await ask({ gpuType: "H100", gpuCount: 8 });
+  assert.deepEqual(reasons(full), []);
+  assert.equal(full.best?.possible && full.best.room, "none");
+});
+
+test("of equal places the one with room now is chosen, and a spent quota is told with its numbers", async (t) => {
+  const west = { ...h100, region: "us-west-1", gpuCountsFree: [1] };
+  const east = { ...h100, gpuCountsFree: [] };
+  const { f, ask } = await fixture(t, { drivers: [driver("cloud", "LAMBDA", [east, west])] });
+  assert.equal((await ask({ gpuType: "H100", gpuCount: 1 })).best?.place.region, "us-west-1");
+  const spent = { ...h100, gpuQuota: { max: 8, used: 7 } };
+  const deps = { ...f.deps, drivers: [driver("cloud", "LAMBDA", [spent])] };
+  const asked = { ...deployInput(f.owner.userId), gpuType: "H100", gpuCount: 2 } as const;
+  const [problem] = (await preflight(f.ctx, deps, asked)).problems;
+  assert.equal(problem?.reason, "CAPACITY_SHORT");
+  assert.match(problem.message, /may have 8 H100 GPUs at LAMBDA\/us-east-1 and has 7; 2 more/);
+});
+
+test("a type in two sizes of memory is two offers: the fit is judged for each, the smaller that fits is taken", async (t) => {
+  const a100 = (gib: number) => ({ ...h100, gpuType: "A100", gpuMemoryBytes: gib * GIB }) as const;
+  const needs = (bytes: number) => ({
+    ...simEngine,
+    fit: (_weights: unknown, { gpuMemoryBytes }: { gpuMemoryBytes: number }) => ({
+      fits: gpuMemoryBytes >= bytes,
+      availableBytes: gpuMemoryBytes,
+      lines: [{ item: "all", bytes }],
+      contextMaxTokens: 512,
+      contextTokens: 512,
+    }),
+  });
+  const drivers = [driver("cloud", "LAMBDA", [a100(80), a100(40)])];
+  const { f, ask } = await fixture(t, { drivers, engines: [needs(30 * GIB)] });
+  const memory = (found: Awaited<ReturnType<typeof ask>>) =>
+    found.best?.possible && found.best.hardware.gpuMemoryBytes;
+  assert.equal(memory(await ask({ gpuType: "A100", gpuCount: 1 })), 40 * GIB);
+  const deps = { ...f.deps, engines: [needs(60 * GIB)] };
+  const asked = { ...deployInput(f.owner.userId), gpuType: "A100", gpuCount: 1 } as const;
+  const large = await preflight(f.ctx, deps, asked);
+  assert.deepEqual(reasons(large), []);
+  assert.equal(memory(large), 80 * GIB);
+});
+
+test("where the asked place does not work, the cheapest deploy that would is told with what differs", async (t) => {
+  const { ask } = await fixture(t);
+  const found = await ask({
+    provider: "LAMBDA",
+    regions: { LAMBDA: "us-east-1" },
+    gpuType: "A100",
+    gpuCount: 2,
+  });
+  assert.deepEqual(reasons(found), ["GPU_TYPE_UNAVAILABLE"]);
+  assert.deepEqual(found.alternative?.changes, [
+    { field: "infra", value: "ONPREM/local" },
+    { field: "gpu_type", value: "UNSPECIFIED" },
+    { field: "gpu_count", value: "0" },
+  ]);
+  assert.equal(found.alternative.cost.nanosPerHour, NANOS_PER_HOUR);
+  assert.equal((await ask()).alternative, undefined, "nothing is offered instead of what works");
+});
+
+test("where only a shorter context fits, or only fewer replicas can be paid, that is the way out", async (t) => {
+  const engine = {
+    ...simEngine,
+    specKeys: [
+      { name: "contextTokens", type: "int", description: "", min: 1, max: 8_192, mutable: true },
+    ] as const,
+    fit: (_weights: unknown, _hardware: unknown, _switches: unknown, spec: Record<string, unknown>) => ({
+      fits: Number(spec.contextTokens ?? 8_192) <= 2_048,
+      availableBytes: 1,
+      lines: [{ item: "all", bytes: 2 }],
+      contextMaxTokens: 2_048,
+      contextTokens: 8_192,
+    }),
+  };
+  const { f, ask } = await fixture(t, { drivers: [driver("local", "ONPREM", [cpu])], engines: [engine] });
+  const short = await ask();
+  assert.deepEqual(reasons(short), ["MODEL_TOO_LARGE"]);
+  assert.deepEqual(short.alternative?.changes, [{ field: "model_spec.contextTokens", value: "2048" }]);
+  const many = await ask({ replicas: 64, modelSpec: { contextTokens: 512 } });
+  assert.deepEqual(reasons(many), []);
+  const deps = { ...f.deps, limits: { ...f.deps.limits, windowMs: 8 * 60 * 60_000 } };
+  const dear = await preflight(f.ctx, deps, {
+    ...deployInput(f.owner.userId),
+    replicas: 64,
+    modelSpec: { contextTokens: 512 },
+  });
+  assert.deepEqual(reasons(dear), ["BALANCE_TOO_LOW"]);
+  assert.deepEqual(dear.alternative?.changes, [{ field: "replicas", value: "1" }]);
+});
+
 test("a place without a price is told as such", async (t) => {
   const { ask } = await fixture(t, { drivers: [driver("free", "YOTTA", [cpu])] });
   assert.deepEqual(reasons(await ask()), ["PRICE_MISSING"]);
@@ -202,6 +301,7 @@ test("after a start at a place, the time is the time that it took", async (t) =>
   const ready = await f.until(model.id, "RUNNING");
   const took = ready.model.statusSince.getTime() - model.createdAt.getTime();
   const found = await preflight(f.ctx, f.deps, { ...deployInput(f.owner.userId), modelName: "next" });
-  assert.match(found.time?.message ?? "", /last start/);
+  assert.match(found.time?.message ?? "", /last start of these weights/);
+  assert.deepEqual([found.time?.starts, found.time?.readySecondsP95], [1, found.time?.readySeconds]);
   assert.ok(Math.abs((found.time?.readySeconds ?? 0) * 1_000 - took) <= 2_000);
 });

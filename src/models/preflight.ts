@@ -9,6 +9,7 @@ import { StatusError } from "../base/status.ts";
 import type { DbCtx } from "../db/db.ts";
 import type { WeightsFacts } from "../engines/engine.ts";
 import { termsProblem } from "../identity/index.ts";
+import { type Change, changesOf, type Option, options } from "./alternative.ts";
 import { measuredWords } from "./measured-words.ts";
 import type { Place } from "./model.ts";
 import { offersOf } from "./offers.ts";
@@ -49,6 +50,13 @@ export interface Preflight extends Verdict {
   readonly time: TimeToReady | undefined;
   /** What the engine measured before, beside the plan; "" for nothing. */
   readonly measured: string;
+  /** What would work, where place or money of what was asked does not. */
+  readonly alternative: Alternative | undefined;
+}
+
+export interface Alternative extends Option {
+  readonly changes: readonly Change[];
+  readonly cost: Cost;
 }
 
 /** The whole answer. Throws INVALID_ARGUMENT for a broken request; all else is in its problems. */
@@ -58,7 +66,32 @@ export async function preflight(ctx: DbCtx, deps: ModelsDeps, input: DeployInput
   const facts = verdict.access.facts;
   const time =
     best && facts ? await timeToReady(ctx, { path: input.modelPath, place: best.place, facts }) : undefined;
-  return { ...verdict, time, measured: await measuredBefore(ctx, verdict) };
+  const measured = await measuredBefore(ctx, verdict);
+  return { ...verdict, time, measured, alternative: await alternativeTo(ctx, deps, verdict) };
+}
+
+/** Options whose money is asked about: the cheapest that fits is nearly always the answer. */
+const PAYABLE_ASKED_MAX = 8;
+
+async function alternativeTo(
+  ctx: DbCtx,
+  deps: ModelsDeps,
+  verdict: Verdict,
+): Promise<Alternative | undefined> {
+  const { deploy, access, best, money } = verdict;
+  const works = best?.possible === true && (money?.errors.length ?? 0) === 0;
+  if (works || !access.facts) return undefined;
+  const anywhere = { ...deploy.wanted, provider: undefined, region: undefined };
+  const { offers } = await offersOf(ctx, deps, anywhere);
+  const found = options(offers, deploy, access.facts, deps.engines);
+  for (const option of found.slice(0, PAYABLE_ASKED_MAX)) {
+    const changes = changesOf(deploy, option);
+    if (changes.length === 0) continue; // what was asked, which money forbids
+    const cost = costOf(deps, option.chosen.place, option.chosen.price, option.replicas);
+    const payable = await moneyOf(ctx, deps, deploy.ownerId, option.chosen.place, cost);
+    if (payable.errors.length === 0) return { ...option, changes, cost };
+  }
+  return undefined;
 }
 
 async function measuredBefore(ctx: DbCtx, { deploy, best, access }: Verdict): Promise<string> {

@@ -6,9 +6,11 @@ import {
   type MoneyVerdict,
   type PlaceCandidate,
   type PlaceVerdict,
+  type PreflightAlternative,
   type PreflightModelResponse,
   PreflightModelResponseSchema,
   PreflightService,
+  Room,
   type TimeVerdict,
 } from "../../../gen/slipway/model/v1/preflight_service_pb.js";
 import { CloudProvider } from "../../../gen/tensormesh/common/v1/cloud_provider_pb.js";
@@ -52,6 +54,7 @@ function textOf(answer: PreflightModelResponse): string {
     section("Weights", answer.access && accessText(answer.access)),
     section("Places", answer.place && placeText(answer.place)),
     section("Time", answer.time && timeText(answer.time)),
+    section("Instead", answer.alternative && insteadText(answer.alternative)),
   ].join("");
 }
 
@@ -102,14 +105,31 @@ function placeText({ candidates, chosen }: PlaceVerdict): string {
       `${CloudProvider[one.cloudProvider]}/${one.region}`,
       hardware(one.gpuCount, one.gpuType),
       money(one.pricePerHour),
-      one.possible ? (isChosen(one) ? "chosen" : "possible") : `${one.reason}: ${one.message}`,
+      one.possible
+        ? `${isChosen(one) ? "chosen" : "possible"}${roomText(one.room)}`
+        : `${one.reason}: ${one.message}`,
     ]),
   );
+}
+
+function roomText(room: Room): string {
+  if (room === Room.UNSPECIFIED) return "";
+  return room === Room.NOW ? ", has room" : ", no room at the moment";
+}
+
+function insteadText(alternative: PreflightAlternative): string {
+  const changes = alternative.changes.map((one): [string, string] => [one.field, one.value || "left out"]);
+  return facts([
+    ...changes,
+    ["price per hour", money(alternative.pricePerHour)],
+    ["held at first", money(alternative.hold)],
+  ]);
 }
 
 function timeText(verdict: TimeVerdict): string {
   return facts([
     ["first answer in", verdict.ok ? `about ${duration(Number(verdict.readySeconds))}` : "unknown"],
+    ["at most", verdict.starts > 1 ? `${duration(Number(verdict.readySecondsP95))} (95 of 100 starts)` : ""],
     ["to download", verdict.downloadBytes > 0n ? bytes(verdict.downloadBytes) : ""],
     ["", verdict.message],
   ]);

@@ -1,5 +1,7 @@
 /** Statements on attempts. */
+import { sql } from "kysely";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
+import type { GpuType } from "../../engines/engine.ts";
 import type { Attempt, Provider } from "../model.ts";
 import { insertPlan, type Planned } from "./plans.ts";
 import { attemptColumns } from "./rows.ts";
@@ -85,20 +87,33 @@ export async function selectOwnedNames(ctx: DbCtx, names: readonly string[]): Pr
   return new Set(rows.map((row) => row.name));
 }
 
-/** How long the newest starts of the same weights at the same place took, in milliseconds. */
-export async function selectStartTimes(
-  ctx: DbCtx,
-  input: { path: string; provider: Provider; region: string; limit: number },
-): Promise<readonly number[]> {
-  const rows = await tables(ctx.db)
-    .selectFrom("model_attempt")
-    .select(["created_at", "ready_at"])
-    .where("path", "=", input.path)
-    .where("provider", "=", input.provider)
-    .where("region", "=", input.region)
-    .where("ready_at", "is not", null)
-    .orderBy("ready_at", "desc")
-    .limit(input.limit)
-    .execute();
+export interface StartsAsked {
+  readonly provider: Provider;
+  readonly region: string;
+  readonly gpuType: GpuType;
+  /** Of these weights; undefined: of any. */
+  readonly path?: string;
+  /** Of weights of this size. */
+  readonly bytes?: { readonly min: number; readonly max: number };
+  readonly limit: number;
+}
+
+/** How long the newest starts on one kind of hardware at one place took, in milliseconds. */
+export async function selectStartTimes(ctx: DbCtx, input: StartsAsked): Promise<readonly number[]> {
+  const { path, bytes } = input;
+  let query = tables(ctx.db)
+    .selectFrom("model_attempt as attempt")
+    .innerJoin("model", "model.id", "attempt.model_id")
+    .select(["attempt.created_at", "attempt.ready_at"])
+    .where("attempt.provider", "=", input.provider)
+    .where("attempt.region", "=", input.region)
+    .where("model.gpu_type", "=", input.gpuType)
+    .where("attempt.ready_at", "is not", null);
+  if (path !== undefined) query = query.where("attempt.path", "=", path);
+  if (bytes) {
+    const size = sql<number>`(model.weights->>'sizeBytes')::numeric`;
+    query = query.where(size, ">=", bytes.min).where(size, "<=", bytes.max);
+  }
+  const rows = await query.orderBy("attempt.ready_at", "desc").limit(input.limit).execute();
   return rows.map((row) => (row.ready_at?.getTime() ?? 0) - row.created_at.getTime());
 }

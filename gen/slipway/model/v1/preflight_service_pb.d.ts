@@ -88,6 +88,14 @@ export declare type PreflightModelResponse = Message<"slipway.model.v1.Preflight
    * @generated from field: slipway.model.v1.TimeVerdict time = 7;
    */
   time?: TimeVerdict | undefined;
+
+  /**
+   * The cheapest deploy of these weights that would be accepted now, where the place or the money of this one is the problem; absent
+   * where there is none.
+   *
+   * @generated from field: slipway.model.v1.PreflightAlternative alternative = 8;
+   */
+  alternative?: PreflightAlternative | undefined;
 };
 
 /**
@@ -95,6 +103,81 @@ export declare type PreflightModelResponse = Message<"slipway.model.v1.Preflight
  * Use `create(PreflightModelResponseSchema)` to create a new message.
  */
 export declare const PreflightModelResponseSchema: GenMessage<PreflightModelResponse>;
+
+/**
+ * Another deploy of the same weights that would be accepted.
+ *
+ * @generated from message slipway.model.v1.PreflightAlternative
+ */
+export declare type PreflightAlternative = Message<"slipway.model.v1.PreflightAlternative"> & {
+  /**
+   * Where it would run.
+   *
+   * @generated from field: slipway.model.v1.PlaceCandidate place = 1;
+   */
+  place?: PlaceCandidate | undefined;
+
+  /**
+   * What differs from what was asked.
+   *
+   * @generated from field: repeated slipway.model.v1.PreflightChange changes = 2;
+   */
+  changes: PreflightChange[];
+
+  /**
+   * What all its replicas cost an hour.
+   *
+   * @generated from field: google.type.Money price_per_hour = 3;
+   */
+  pricePerHour?: Money | undefined;
+
+  /**
+   * What it would hold for its first window.
+   *
+   * @generated from field: google.type.Money hold = 4;
+   */
+  hold?: Money | undefined;
+
+  /**
+   * It in one sentence.
+   *
+   * @generated from field: string message = 5;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message slipway.model.v1.PreflightAlternative.
+ * Use `create(PreflightAlternativeSchema)` to create a new message.
+ */
+export declare const PreflightAlternativeSchema: GenMessage<PreflightAlternative>;
+
+/**
+ * A field of the request that another deploy has otherwise.
+ *
+ * @generated from message slipway.model.v1.PreflightChange
+ */
+export declare type PreflightChange = Message<"slipway.model.v1.PreflightChange"> & {
+  /**
+   * The field, in snake_case: `gpu_count`, `infra.lambda_region`, `model_spec.contextTokens`.
+   *
+   * @generated from field: string field = 1;
+   */
+  field: string;
+
+  /**
+   * What it would be there.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message slipway.model.v1.PreflightChange.
+ * Use `create(PreflightChangeSchema)` to create a new message.
+ */
+export declare const PreflightChangeSchema: GenMessage<PreflightChange>;
 
 /**
  * One error that the deploy would give.
@@ -425,6 +508,48 @@ export declare type PlaceCandidate = Message<"slipway.model.v1.PlaceCandidate"> 
    * @generated from field: google.type.Money price_per_hour = 8;
    */
   pricePerHour?: Money | undefined;
+
+  /**
+   * Whether there is room at this moment.
+   *
+   * @generated from field: slipway.model.v1.Room room = 9;
+   */
+  room: Room;
+
+  /**
+   * The counts of GPUs that are sold here; empty where every count up to the largest is.
+   *
+   * @generated from field: repeated int32 gpu_counts = 10;
+   */
+  gpuCounts: number[];
+
+  /**
+   * The largest count that one replica may have here.
+   *
+   * @generated from field: int32 gpu_count_max = 11;
+   */
+  gpuCountMax: number;
+
+  /**
+   * Memory of one GPU here, in bytes; 0 for a replica on CPUs.
+   *
+   * @generated from field: int64 gpu_memory_bytes = 12;
+   */
+  gpuMemoryBytes: bigint;
+
+  /**
+   * GPUs of this type that the account may have here at once; absent where it is not known.
+   *
+   * @generated from field: optional int32 gpu_quota_max = 13;
+   */
+  gpuQuotaMax?: number | undefined;
+
+  /**
+   * Those of them that it has already.
+   *
+   * @generated from field: optional int32 gpu_quota_used = 14;
+   */
+  gpuQuotaUsed?: number | undefined;
 };
 
 /**
@@ -481,7 +606,7 @@ export declare type TimeVerdict = Message<"slipway.model.v1.TimeVerdict"> & {
   ok: boolean;
 
   /**
-   * The estimate, in seconds.
+   * The estimate, in seconds: half of the starts that it is made from were quicker.
    *
    * @generated from field: int64 ready_seconds = 2;
    */
@@ -500,6 +625,20 @@ export declare type TimeVerdict = Message<"slipway.model.v1.TimeVerdict"> & {
    * @generated from field: string message = 4;
    */
   message: string;
+
+  /**
+   * In seconds: 95 of 100 starts that it is made from were quicker. As the estimate where there were too few.
+   *
+   * @generated from field: int64 ready_seconds_p95 = 5;
+   */
+  readySecondsP95: bigint;
+
+  /**
+   * Starts that it is made from; 0 for a guess from the size.
+   *
+   * @generated from field: int32 starts = 6;
+   */
+  starts: number;
 };
 
 /**
@@ -554,6 +693,39 @@ export enum CardState {
  * Describes the enum slipway.model.v1.CardState.
  */
 export declare const CardStateSchema: GenEnum<CardState>;
+
+/**
+ * Whether a place has room for one replica at this moment, as its provider tells.
+ *
+ * @generated from enum slipway.model.v1.Room
+ */
+export enum Room {
+  /**
+   * The provider does not tell.
+   *
+   * @generated from enum value: ROOM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It has.
+   *
+   * @generated from enum value: ROOM_NOW = 1;
+   */
+  NOW = 1,
+
+  /**
+   * It has not: a deploy is accepted and waits.
+   *
+   * @generated from enum value: ROOM_NONE = 2;
+   */
+  NONE = 2,
+}
+
+/**
+ * Describes the enum slipway.model.v1.Room.
+ */
+export declare const RoomSchema: GenEnum<Room>;
 
 /**
  * Answers beforehand what a deploy would do. Changes nothing.

@@ -165,7 +165,7 @@ export const settings = z.object({
     .max(1_000_000)
     .default(100)
     .describe(
-      "Units of the currency that one administrator may correct in balances within a day; above it another one approves. 0: always two.",
+      "Units of the currency that one administrator may grant or correct in balances within a day; above it another one approves. 0: always two.",
     ),
   SLIPWAY_INVOICE_SELLER_NAME: z
     .string()

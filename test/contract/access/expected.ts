@@ -94,8 +94,8 @@ GetUsersBalance                     | read  | 401  | 403   403   403     | 200  
 GetUsersBalance~asker               | read  | 401  | 403   403   403     | 200   403   403     | 200   403   403
 GetUsersSpendingSummary             | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 GetUsersSpendingSummary~asker       | read  | 401  | 403   403   403     | 200   403   403     | 200   403   403
-AddUserBalance                      | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
-AddUserBalance~asker                | write | 401  | 403   403   403     | 200   403   403     | 200   403   403
+AddUserBalance                      | write | 401  | 403   403   403     | 400:SECOND_ADMIN_NEEDED   200   404     | 400:SECOND_ADMIN_NEEDED   200   404
+AddUserBalance~asker                | write | 401  | 403   403   403     | 400:SECOND_ADMIN_NEEDED   403   403     | 400:SECOND_ADMIN_NEEDED   403   403
 ListJournalLines                    | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -
 CreateGpuPrice                      | write | 401  | 403   -     -       | 200   -     -       | 200   -     -
 ListGpuPriceVersions                | read  | 401  | 403   -     -       | 200   -     -       | 200   -     -

@@ -79,12 +79,14 @@ const PRICE = {
   outputNanosPerMillion: 1n,
 };
 
+/** What an administrator gives alone; what is proposed here is more. */
+const adjustmentAloneMaxNanos = 1_000_000_000_000n;
+
 const TIERS: TierSizes = { BRONZE: 1, SILVER: 2, GOLD: 3 };
 
 export async function accessWorld(t: Cleanup): Promise<World> {
   const f = await modelFixture(t);
   const { ctx, deps } = f;
-  const adjustmentAloneMaxNanos = 1_000_000_000_000n;
   await billing.configureBilling(ctx, { currency: "USD", payments: "test", adjustmentAloneMaxNanos });
   const payments = billing.testPayments();
   const client = createGuardedClient({ allowed: [], userAgent: "test" });
@@ -184,7 +186,7 @@ function targetOf(ctx: DbCtx, { models: deps, payments, webhooks }: TargetDeps, 
     },
     async adjustment() {
       const { id: operatorId } = await createUser(ctx, { displayName: "second", role: "ADMIN" });
-      const money = { currency: "USD", nanos: 5_000_000_000n };
+      const money = { currency: "USD", nanos: 2n * adjustmentAloneMaxNanos };
       const input = { operatorId, userId, direction: "CREDIT", money, reason: "t" } as const;
       return (await billing.proposeAdjustment(ctx, input)).adjustmentId;
     },

@@ -15,10 +15,18 @@ export async function apply(ctx: BaseCtx, state: DriverState, spec: ReplicaSpec)
   if (!state.options.config.regions.some((region) => region === spec.region))
     throw unknownRegion(spec.region);
   const order = engineOrder(state.options, spec);
-  const [there] = ofReplica(await state.look(ctx, state.times.listAgeMs), spec.name);
+  if (state.jobs.has(spec.name)) return;
+  const [there] = ofReplica(await state.look(ctx, state.times.listAgeMs).catch(unclear), spec.name);
   if (there?.killAt) return;
   if (!there) await launch(ctx, state, spec);
   startJob(state, spec.name, (signal) => bringUp({ ...ctx, signal }, state, spec.name, order));
+}
+
+/** Its machine may be there already: whatever kept us from looking is no refusal, for a refused replica's machine is given back. */
+function unclear(error: unknown): never {
+  const { reason, message, retryAfterMs } = StatusError.from(error);
+  const pause = retryAfterMs === undefined ? {} : { retryAfterMs };
+  throw new StatusError({ code: "UNAVAILABLE", reason, message, cause: error, ...pause });
 }
 
 function unknownRegion(region: string): StatusError {

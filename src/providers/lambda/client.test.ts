@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { LambdaRegion } from "../../../gen/tensormesh/common/v1/cloud_provider_pb.js";
 import { API_KEY, type FakeOptions, startFakeLambda } from "../../../test/support/lambda/fake-lambda.ts";
 import { hurriedClock, tempDir, testCtx } from "../../../test/support/weights.ts";
 import { StatusError } from "../../base/status.ts";
@@ -9,6 +10,7 @@ import { type LaunchOrder, lambdaApi } from "./api.ts";
 import { lambdaClient } from "./client.ts";
 import { hardwareOf } from "./hardware.ts";
 import { instanceName, partsOf } from "./instance-name.ts";
+import { LAMBDA_REGIONS } from "./regions.ts";
 
 const LIST = "GET /instances";
 const LAUNCH = "POST /instance-operations/launch";
@@ -125,6 +127,16 @@ test("names carry the replica, the time and the end, and other names mean nothin
   assert.deepEqual(partsOf(instanceName(going)), going);
   for (const other of ["", null, undefined, replica, `${replica}-!`, `x${name}`])
     assert.equal(partsOf(other), undefined);
+});
+
+test("the regions are those that the wire has names for", () => {
+  const names = Object.values(LambdaRegion).filter(
+    (name) => typeof name === "string" && name !== "UNSPECIFIED",
+  );
+  assert.deepEqual(
+    names.map((name) => String(name).toLowerCase().replaceAll("_", "-")).sort(),
+    [...LAMBDA_REGIONS].sort(),
+  );
 });
 
 test("types are what Lambda calls them, with the memory that the driver sees; unknown GPUs are left out", async (t) => {

@@ -121,3 +121,24 @@ test("a machine whose agent never answers is waited for, and then unknown rather
   await liveCtx.clock.sleep(30);
   assert.equal((await seenOf(driver, spec)).phase, "absent");
 });
+
+test("a machine that boots is not refused because Lambda can't be asked about it for a moment", async (t) => {
+  const account = await lambdaAccount(t, { ...noMachines, bootMs: 60_000 });
+  const spec = await account.spec();
+  await driverOf(t, account).apply(liveCtx, spec);
+  const other = driverOf(t, account);
+  for (const [status, code] of [
+    [401, "global/invalid-api-key"],
+    [503, "provider/internal-unavailable"],
+  ] as const) {
+    const fault = { kind: "answer", status, code, message: "" } as const;
+    const mend = account.fake.fail({ on: "GET /instances", times: 9, ...fault });
+    await assert.rejects(
+      other.apply(liveCtx, spec),
+      (error) => error instanceof StatusError && error.code === "UNAVAILABLE",
+    );
+    mend();
+  }
+  await other.apply(liveCtx, spec);
+  assert.equal(account.fake.launches.length, 1);
+});

@@ -33,7 +33,10 @@ async function launchNow(
   spec: ReplicaSpec,
   order: LaunchOrder,
 ): Promise<Launched> {
-  if (ofReplica(await state.look(ctx, 0), spec.name).length > 0) return "found";
+  const look = await state.look(ctx, 0).catch((error: unknown) => StatusError.from(error));
+  // Without having looked nothing is launched.
+  if (look instanceof StatusError) return { refused: look };
+  if (ofReplica(look, spec.name).length > 0) return "found";
   try {
     await state.api.launch(ctx, { ...order, name: nameNow(ctx, spec) });
     return "launched";

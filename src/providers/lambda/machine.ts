@@ -10,7 +10,7 @@ const REMEMBERED_MAX = 5_000;
 /** The agent of an instance, proven. Undefined while the instance has no address. Throws as `proveMachine` does. */
 export async function machineOf(
   ctx: BaseCtx,
-  { options, proven }: DriverState,
+  { options, proven, measured }: DriverState,
   { instance, replica }: Ours,
 ): Promise<MachineAt | undefined> {
   if (!instance.ip) return undefined;
@@ -18,7 +18,10 @@ export async function machineOf(
   if (known?.host === instance.ip) return known;
   const token = machineToken(options.machineKey, replica);
   const found = await proveMachine(ctx, { host: instance.ip, port: options.config.port, token });
-  if (proven.size >= REMEMBERED_MAX) proven.clear();
+  if (proven.size >= REMEMBERED_MAX) {
+    proven.clear();
+    measured.clear();
+  }
   proven.set(instance.id, found);
   return found;
 }

@@ -1,4 +1,5 @@
 import type { BaseCtx } from "../../base/ctx.ts";
+import { StatusError } from "../../base/status.ts";
 import type { EngineMeasured, ReplicaName, ReplicaObservation } from "../driver.ts";
 import { type Doing, judge, judgeSilent } from "./judge.ts";
 import { type Ours, ofReplica } from "./look.ts";
@@ -7,8 +8,8 @@ import { type MachineAt, machineLog, machineReport } from "./machine-client.ts";
 import { pushRemoval } from "./remove.ts";
 import type { DriverState } from "./state.ts";
 
-/** Machines are asked few at once: each may be silent for seconds. */
-const LOOKS_AT_ONCE = 16;
+/** Each may be silent for seconds, and all must be asked within one look. */
+const LOOKS_AT_ONCE = 64;
 
 /** What each replica is doing, from Lambda's list and the machines' own words. Also pushes removals that others left half-done. */
 export async function observe(
@@ -43,7 +44,11 @@ async function doingOf(ctx: BaseCtx, state: DriverState, there: Ours): Promise<D
     const early = judgeSilent(there, ctx.clock.now());
     if (there.instance.status === "booting" || there.instance.status === "terminating") return early;
     const wasProven = state.proven.has(there.instance.id);
-    const machine = await machineOf(ctx, state, there).catch(() => undefined);
+    const machine = await machineOf(ctx, state, there).catch((error: unknown) => {
+      const isStranger = error instanceof StatusError && error.code === "PERMISSION_DENIED";
+      if (isStranger) ctx.log.warn({ err: error, replica: there.replica }, "another machine answers");
+      return undefined;
+    });
     if (!machine) return wasProven ? { phase: "unknown", detail: "the machine does not answer" } : early;
     const report = await machineReport(ctx, machine);
     const doing = judge(state.options, machine, report);

@@ -107,7 +107,7 @@ async function userWithCredit(on: TestInstallation): Promise<string> {
   const userId = must(user, "user", "id");
   await post("billing/balances:add", {
     targetUserId: userId,
-    amount: { currencyCode: "USD", units: "100" },
+    amount: { currencyCode: "USD", units: "50" },
     description: "for a rented machine",
   });
   return must(await post("access-tokens", { userId, name: "lambda" }), "secret");

@@ -134,6 +134,16 @@ const PROOFS: readonly Proof[] = [
       "test/acceptance/lambda/deploy.test.ts",
     ],
     missing: agentMissing,
+    name: "what watches keep of a cluster: cut, frozen, too old, on a real API server",
+    minutesMax: 5,
+    files: ["test/acceptance/kubernetes/watch.test.ts"],
+    missing: kubernetesMissing,
+  },
+  {
+    name: "the Nebius driver: a fake of its API, and what every driver promises on a real control plane",
+    minutesMax: 15,
+    files: ["test/acceptance/kubernetes/nebius.test.ts"],
+    missing: podsMissing,
   },
   {
     name: "histories of the whole control plane",

@@ -5,6 +5,7 @@ import { StatusError } from "../../base/status.ts";
 import type { KubeClient } from "./client.ts";
 import type { KubeObject } from "./manifests.ts";
 import { isNotFound } from "./refusal.ts";
+import { type Change, changesOf, watchOf } from "./watch.ts";
 
 const FIELD_MANAGER = "slipway";
 /** Objects of a page, and pages of a list: more replicas than a cluster has. */
@@ -21,7 +22,9 @@ const groupsSchema = z.object({
   groups: z.array(z.object({ name: z.string(), preferredVersion: z.object({ version: z.string() }) })),
 });
 const pageSchema = z.object({
-  metadata: z.object({ continue: z.string().optional() }).optional(),
+  metadata: z
+    .object({ continue: z.string().optional(), resourceVersion: z.string().default("") })
+    .prefault({}),
   // An empty list of metadata alone comes as null.
   items: z
     .array(z.unknown())
@@ -37,6 +40,10 @@ export interface KubeApi {
   meta(ctx: BaseCtx, group: string, resource: string, name: string): Promise<unknown>;
   get(ctx: BaseCtx, group: string, resource: string, name: string): Promise<unknown>;
   list<T>(ctx: BaseCtx, what: ListOf<T>): Promise<readonly T[]>;
+  /** The same with the version that it shows, from which a watch goes on. */
+  listAt<T>(ctx: BaseCtx, what: ListOf<T>): Promise<Listed<T>>;
+  /** What changes after a version, as it changes; ends when the server ends it, or throws ABORTED for a version that is too old. */
+  watch<T>(ctx: BaseCtx, what: ListOf<T>, version: string): Promise<AsyncIterable<Change<T>>>;
   annotate(ctx: BaseCtx, resource: string, name: string, annotations: Record<string, string>): Promise<void>;
   /** What is gone already is no error. */
   remove(ctx: BaseCtx, group: string, resource: string, name: string, graceSeconds?: number): Promise<void>;
@@ -46,6 +53,13 @@ export interface KubeApi {
   /** Whether we may do it. */
   allowed(ctx: BaseCtx, attributes: Readonly<Record<string, string>>): Promise<boolean>;
 }
+
+export interface Listed<T> {
+  readonly items: readonly T[];
+  readonly version: string;
+}
+
+export type { Change } from "./watch.ts";
 
 export interface ListOf<T> {
   readonly group: string;
@@ -91,7 +105,15 @@ export function kubeApi(client: KubeClient, region: string, namespace: string): 
     get: async (ctx, group, resource, name) =>
       orAbsent(client.ask(ctx, `${await at(ctx, group, resource)}/${name}`)),
     async list(ctx, what) {
+      const path = await at(ctx, what.group, what.resource, what.everywhere);
+      return (await listAll(client, ctx, path, what)).items;
+    },
+    async listAt(ctx, what) {
       return listAll(client, ctx, await at(ctx, what.group, what.resource, what.everywhere), what);
+    },
+    async watch(ctx, what, version) {
+      const path = await at(ctx, what.group, what.resource, what.everywhere);
+      return changesOf(region, what.schema, await client.stream(ctx, path, watchOf(what, version)));
     },
     async annotate(ctx, resource, name, annotations) {
       await client.ask(ctx, `${await at(ctx, "", resource)}/${name}`, {
@@ -111,7 +133,7 @@ export function kubeApi(client: KubeClient, region: string, namespace: string): 
       await orAbsent(client.ask(ctx, path, { method: "DELETE", body }));
     },
     has: async (ctx, group) => (await versions(ctx)).has(group),
-    log: async (ctx, pod, query) => client.stream(ctx, `${await at(ctx, "", "pods")}/${pod}/log`, query),
+    log: async (ctx, pod, query) => client.stream(ctx, `${await at(ctx, "", "pods")}/${pod}/log`, { query }),
     async allowed(ctx, attributes) {
       const answer = await client.ask(ctx, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {
         method: "POST",
@@ -145,7 +167,7 @@ async function listAll<T>(
   ctx: BaseCtx,
   path: string,
   what: ListOf<T>,
-): Promise<readonly T[]> {
+): Promise<Listed<T>> {
   for (let tries = 1; ; tries++) {
     try {
       return await listPages(client, ctx, path, what);
@@ -160,7 +182,7 @@ async function listPages<T>(
   ctx: BaseCtx,
   path: string,
   what: ListOf<T>,
-): Promise<readonly T[]> {
+): Promise<Listed<T>> {
   const items: T[] = [];
   let next = "";
   for (let page = 0; page < PAGES_MAX; page++) {
@@ -173,8 +195,9 @@ async function listPages<T>(
     const accept = what.metaOnly ? { accept: META_ONLY } : {};
     const answer = pageSchema.parse(await client.ask(ctx, path, { query, ...accept }));
     items.push(...answer.items.map((item) => what.schema.parse(item)));
-    next = answer.metadata?.continue ?? "";
-    if (next === "") return items;
+    next = answer.metadata.continue ?? "";
+    // All pages of a list show the same moment.
+    if (next === "") return { items, version: answer.metadata.resourceVersion };
   }
   // Half a list taken for a whole one would make living replicas absent.
   throw new StatusError({

@@ -16,11 +16,16 @@ export interface Ask {
   readonly accept?: string;
 }
 
+export interface StreamHow extends Pick<Ask, "query" | "accept"> {
+  /** Silence after which it is taken for broken; absent: it may be silent for ever. */
+  readonly silenceMaxMs?: number;
+}
+
 export interface KubeClient {
   /** The answer's JSON. Throws a StatusError; NOT_FOUND for 404. Waits out rate limits and short failures. */
   ask(ctx: BaseCtx, path: string, how?: Ask): Promise<unknown>;
-  /** The answer's bytes as they come: logs. */
-  stream(ctx: BaseCtx, path: string, query: Readonly<Record<string, string>>): Promise<AsyncIterable<Buffer>>;
+  /** The answer's bytes as they come: logs, watches. */
+  stream(ctx: BaseCtx, path: string, how: StreamHow): Promise<AsyncIterable<Buffer>>;
   close(): Promise<void>;
 }
 
@@ -33,6 +38,7 @@ const TRIES_MAX = 4;
 const RETRY_FIRST_MS = 250;
 /** A server that asks for a longer pause is told to the caller instead. */
 const RETRY_AFTER_MAX_MS = 10_000;
+/** Watches hold four of them. */
 const CONNECTIONS_MAX = 16;
 
 /** `region` names the place in errors. Credentials are read at the first call, so that a broken place hurts nobody else. */
@@ -47,8 +53,8 @@ export function kubeClient(region: string, credentials: (ctx: BaseCtx) => Promis
   };
   return {
     ask: (ctx, path, how = {}) => retrying(ctx, async () => read(ctx, region, await open(ctx), path, how)),
-    async stream(ctx, path, query) {
-      const { body } = await send(ctx, region, await open(ctx), path, { query }, 0);
+    async stream(ctx, path, { silenceMaxMs = 0, ...how }) {
+      const { body } = await send(ctx, region, await open(ctx), path, how, 0, silenceMaxMs);
       return body;
     },
     async close() {
@@ -63,6 +69,8 @@ type Opened = { readonly credentials: Credentials; readonly agent: Agent };
 function agentOf({ ca, client }: Credentials): Agent {
   return new Agent({
     connections: CONNECTIONS_MAX,
+    // Watches end by being cut off, each with its connection; as streams of a shared one they would take others along.
+    allowH2: false,
     connect: { ...(ca === undefined ? {} : { ca }), ...client, timeout: CALL_MS },
   });
 }
@@ -90,6 +98,7 @@ async function send(
   path: string,
   how: Ask,
   timeoutMs: number,
+  silenceMaxMs = timeoutMs,
 ): Promise<Dispatcher.ResponseData> {
   const token = await credentials.token(ctx);
   const headers = {
@@ -106,7 +115,7 @@ async function send(
     signal: AbortSignal.any([...(ctx.signal ? [ctx.signal] : []), ...limit]),
     headersTimeout: CALL_MS,
     // A log that nobody writes to stays open.
-    bodyTimeout: timeoutMs,
+    bodyTimeout: silenceMaxMs,
     ...(how.body === undefined ? {} : { body: JSON.stringify(how.body) }),
   }).catch((cause: unknown) => {
     if (ctx.signal?.aborted) throw cause;

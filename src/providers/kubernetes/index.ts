@@ -12,7 +12,7 @@ import { observe } from "./observe.ts";
 import { offers } from "./offers.ts";
 import type { KubernetesDriverOptions } from "./options.ts";
 import { remove } from "./remove.ts";
-import { type Standing, standing } from "./standing.ts";
+import { nodesAsked, type Standing, standing } from "./standing.ts";
 import { stateOf } from "./state.ts";
 
 export type { RegionFinding } from "./check.ts";
@@ -24,8 +24,9 @@ export type { Standing } from "./standing.ts";
 export interface KubernetesDriver extends Driver {
   /** What an operator must know of the region: whether it answers, allows what is needed, and has what it was said to have. */
   check(ctx: BaseCtx): Promise<readonly RegionFinding[]>;
-  /** Whether the cluster has a replica, for who makes its nodes. */
+  /** Whether the cluster has a replica and its nodes were asked for, for who makes them. */
   standing(ctx: BaseCtx, name: ReplicaName): Promise<Standing>;
+  nodesAsked(ctx: BaseCtx, name: ReplicaName): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -47,6 +48,10 @@ export function kubernetesDriver(options: KubernetesDriverOptions): KubernetesDr
     logs: (ctx, name, how) => logs(ctx, state, name, how),
     check: (ctx) => checkRegion(ctx, state),
     standing: (ctx, name) => standing(ctx, state, name),
-    close: () => client.close(),
+    nodesAsked: (ctx, name) => nodesAsked(ctx, state, name),
+    async close() {
+      state.mirrors.close();
+      await client.close();
+    },
   };
 }

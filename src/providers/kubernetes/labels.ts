@@ -16,6 +16,8 @@ export const LABELS = {
 
 /** On a Secret whose replica is going: when its engine is ended, whatever it streams. */
 export const KILL_AT = `${PREFIX}/kill-at`;
+/** On a Secret whose replica has nodes of its own: when they were promised. */
+export const NODES_ASKED_AT = `${PREFIX}/nodes-asked-at`;
 /** On a pod: the GPUs that it waits for, for sentences. */
 export const WANTS = `${PREFIX}/wants`;
 export const NODE_PIN = `${PREFIX}/node`;
@@ -31,6 +33,9 @@ export function labelsOf(name: ReplicaName, key: ReplicaKey): Record<string, str
     [LABELS.replica]: name,
   };
 }
+
+/** Selects everything that drivers made. */
+export const MANAGED = `${LABELS.managedBy}=${MANAGER}`;
 
 /** Selects the objects of one replica, or of several. */
 export function ofReplicas(names: readonly ReplicaName[]): string {

@@ -1,11 +1,14 @@
 import type { BaseCtx } from "../../base/ctx.ts";
 import type { ProviderMachine } from "../driver.ts";
 import { LABELS, ofInstallation } from "./labels.ts";
-import { PODS, SECRETS, SERVICES, workloads } from "./look.ts";
+import { PODS, SECRETS, workloads } from "./look.ts";
 import type { Meta } from "./seen.ts";
 import type { DriverState } from "./state.ts";
 
-/** Every replica of the installation of which anything is left: a workload, a pod, or a Secret or Service without one. */
+/**
+ * Every replica of the installation of which anything is left that runs or could: a workload, a pod, or a Secret without one. What
+ * else a Secret owned is no machine, and the cluster collects it in its own time.
+ */
 export async function list(
   ctx: BaseCtx,
   { api }: DriverState,
@@ -16,7 +19,6 @@ export async function list(
     api.list(ctx, { ...SECRETS, selector }),
     workloads(ctx, api, selector),
     api.list(ctx, { ...PODS, selector }),
-    api.list(ctx, { ...SERVICES, selector }),
   ]);
   const byName = Map.groupBy(found.flat(), (one) => one.metadata.labels[LABELS.replica] ?? "");
   return [...byName]

@@ -3,7 +3,7 @@ import type { ReplicaName, ReplicaObservation } from "../driver.ts";
 import { type Doing, judge, type Sight, type Verdict } from "./judge.ts";
 import { ofReplicas } from "./labels.ts";
 import { lastWords, progressOf } from "./last-words.ts";
-import { look } from "./look.ts";
+import { type Glance, look } from "./look.ts";
 import { FETCH } from "./pod.ts";
 import { killAtOf, pushRemoval } from "./remove.ts";
 import { eventSchema, type Pod } from "./seen.ts";
@@ -14,31 +14,49 @@ const NAMES_MAX = 50;
 /** Logs and events are read for few at once. */
 const LOOKS_AT_ONCE = 8;
 
-/** What each replica is doing, from full lists of the cluster. Also pushes removals that others left half-done. */
+/** What each replica is doing, as watches tell it; what is not there, or is going, from full lists. Also pushes removals that others left half-done. */
 export async function observe(
   ctx: BaseCtx,
   state: DriverState,
   names: readonly ReplicaName[],
 ): Promise<readonly ReplicaObservation[]> {
-  const seen: ReplicaObservation[] = [];
-  for (let from = 0; from < names.length; from += NAMES_MAX) {
-    seen.push(...(await observeSome(ctx, state, names.slice(from, from + NAMES_MAX))));
+  const kept = await orUnseen(ctx, state, state.mirrors.glance(ctx));
+  if (!kept) return names.map((name) => ({ name, at: ctx.clock.now(), phase: "unknown" }));
+  const [plain, unsure] = [
+    names.filter((name) => stays(kept, name)),
+    names.filter((name) => !stays(kept, name)),
+  ];
+  const seen = [...(await observeAll(ctx, state, plain, kept))];
+  for (let from = 0; from < unsure.length; from += NAMES_MAX) {
+    const some = unsure.slice(from, from + NAMES_MAX);
+    const at = ctx.clock.now();
+    const sight = await orUnseen(ctx, state, look(ctx, state.api, ofReplicas(some)));
+    if (sight) seen.push(...(await observeAll(ctx, state, some, { at, sight })));
+    else seen.push(...some.map((name) => ({ name, at, phase: "unknown" as const })));
   }
   return seen;
 }
 
-async function observeSome(
-  ctx: BaseCtx,
-  state: DriverState,
-  names: readonly ReplicaName[],
-): Promise<readonly ReplicaObservation[]> {
-  const sight = await look(ctx, state.api, ofReplicas(names)).catch((error: unknown) => {
+/** A watch may say that a replica is there and how it does. That it is not there, or how far it is gone, only a list does. */
+function stays({ sight }: Glance, name: ReplicaName): boolean {
+  const { secret, workload } = sight(name);
+  return secret !== undefined && workload !== undefined && killAtOf(sight(name)) === undefined;
+}
+
+async function orUnseen<T>(ctx: BaseCtx, state: DriverState, looked: Promise<T>): Promise<T | undefined> {
+  return looked.catch((error: unknown) => {
     if (ctx.signal?.aborted) throw error;
     ctx.log.warn({ err: error, region: state.options.region }, "a cluster could not be looked at");
     return undefined;
   });
-  const at = ctx.clock.now();
-  if (!sight) return names.map((name) => ({ name, at, phase: "unknown" }));
+}
+
+async function observeAll(
+  ctx: BaseCtx,
+  state: DriverState,
+  names: readonly ReplicaName[],
+  { at, sight }: Glance,
+): Promise<readonly ReplicaObservation[]> {
   const seen: ReplicaObservation[] = [];
   for (let from = 0; from < names.length; from += LOOKS_AT_ONCE) {
     const some = names.slice(from, from + LOOKS_AT_ONCE).map(async (name) => ({

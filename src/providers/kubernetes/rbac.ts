@@ -13,14 +13,18 @@ export interface Right {
 const APPLY = ["create", "patch"];
 
 export const RIGHTS: readonly Right[] = [
-  { group: "", resource: "secrets", verbs: ["get", "list", ...APPLY, "delete"] },
-  { group: "", resource: "services", verbs: ["list", ...APPLY] },
+  { group: "", resource: "secrets", verbs: ["get", "list", "watch", ...APPLY, "delete"] },
+  { group: "", resource: "services", verbs: APPLY },
   { group: "", resource: "persistentvolumeclaims", verbs: APPLY },
-  { group: "", resource: "pods", verbs: ["list", "delete"] },
+  { group: "", resource: "pods", verbs: ["list", "watch", "delete"] },
   { group: "", resource: "pods/log", verbs: ["get"] },
   { group: "", resource: "events", verbs: ["list"] },
-  { group: "apps", resource: "deployments", verbs: ["list", ...APPLY, "delete"] },
-  { group: "leaderworkerset.x-k8s.io", resource: "leaderworkersets", verbs: ["list", ...APPLY, "delete"] },
+  { group: "apps", resource: "deployments", verbs: ["list", "watch", ...APPLY, "delete"] },
+  {
+    group: "leaderworkerset.x-k8s.io",
+    resource: "leaderworkersets",
+    verbs: ["list", "watch", ...APPLY, "delete"],
+  },
   { group: "networking.k8s.io", resource: "networkpolicies", verbs: APPLY },
   { group: "policy", resource: "poddisruptionbudgets", verbs: APPLY },
   { group: "", resource: "nodes", verbs: ["list"], everywhere: true },

@@ -12,9 +12,13 @@ export async function apply(ctx: BaseCtx, state: NebiusState, spec: ReplicaSpec)
   // Replicas on CPUs live on the cluster's own nodes, where the operator lets them.
   if (spec.gpuType === "UNSPECIFIED" || spec.gpuCount === 0) return kube.apply(ctx, spec);
   const wish = wishOf(spec, kinds, options.config, options.drainMaxSeconds);
+  // First of all a look, so that a cloud that refuses us is told before anything is made.
+  const group = await api.group(ctx, spec.name);
   await kube.apply(ctx, spec);
-  if (await api.group(ctx, spec.name)) return;
-  if ((await kube.standing(ctx, spec.name)) !== "there") return;
-  await api.create(ctx, wish);
+  const { is, nodesAskedAt } = await kube.standing(ctx, spec.name);
+  // Nodes that were promised once and are not there are told by a look: the same promise is not made twice under one name.
+  if (is !== "there" || nodesAskedAt) return;
+  if (!group) await api.create(ctx, wish);
   steps.reach("nebius.created");
+  await kube.nodesAsked(ctx, spec.name);
 }

@@ -10,6 +10,8 @@ export interface Sight {
   readonly seen: ReplicaObservation;
   /** "unseen": the cloud could not be looked at; undefined: it has none. */
   readonly group: NodeGroup | undefined | "unseen";
+  /** When nodes were promised; undefined: they were not, or it was not looked up. */
+  readonly askedAt: Date | undefined;
   /** Said against the group besides its own events. */
   readonly problems: readonly Trouble[];
   readonly now: Date;
@@ -31,10 +33,25 @@ export function judge(sight: Sight): ReplicaObservation {
       return { ...seen, phase: "up", detail: "its machine is being given back" };
     case "provisioning":
       if (group === "unseen") return seen;
-      return group ? waiting(sight, group) : { ...seen, detail: "its machine is being asked for" };
+      return group ? waiting(sight, group) : without(sight);
     default:
       return seen;
   }
+}
+
+/** A group that was promised a moment ago need not be in every list yet. */
+const APPEARS_WITHIN_MS = 20_000;
+
+function without(sight: Sight): ReplicaObservation {
+  const { region, seen, askedAt, now } = sight;
+  if (askedAt && now.getTime() - askedAt.getTime() >= APPEARS_WITHIN_MS) {
+    return gone(
+      sight,
+      "PLACE_UNAVAILABLE",
+      `Its machine in region ${region} is gone: the node group was taken away.`,
+    );
+  }
+  return { ...seen, detail: "its machine is being asked for" };
 }
 
 /** Whether something may be said against it that its own events don't tell. */

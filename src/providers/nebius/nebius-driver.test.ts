@@ -93,14 +93,22 @@ test("accepted, then no machine: the cloud's word ends the wait after minutes, i
   assert.match((await look(parts, silent)).failure?.message ?? "", /promised.*none within 15 minutes/);
 });
 
-test("a group that was accepted and then failed is told by the next ask, under the same key", async (t) => {
+test("a group that was accepted and is gone is told: by the ask of who did not hear, by a look of who did", async (t) => {
   const parts = await nebiusParts(t);
   const { cloud } = parts.fake;
   cloud.faults.fail = "no-machine";
   const spec = gpuSpec();
   await parts.driver.apply(hurriedCtx, spec);
   await until("it failed", () => cloud.byName(spec.name) === undefined);
-  assert.equal((await look(parts, spec)).phase, "provisioning");
+  assert.equal((await look(parts, spec)).phase, "provisioning", "it may only not be shown yet");
+  const row = parts.cluster.get(spec.name);
+  assert.ok(row?.nodesAskedAt);
+  parts.cluster.set(spec.name, { ...row, nodesAskedAt: new Date(Date.now() - MINUTE_MS) });
+  const seen = await look(parts, spec);
+  assert.equal(seen.failure?.reason, "PLACE_UNAVAILABLE");
+  assert.equal(seen.failure.retryable, true);
+  // The worker that created it died before it could write that down.
+  parts.cluster.set(spec.name, { is: "there", phase: "provisioning" });
   await assert.rejects(parts.driver.apply(hurriedCtx, spec), { reason: "CAPACITY_SHORT" });
   assert.deepEqual(cloud.created, [spec.name]);
 });
@@ -134,7 +142,7 @@ test("without grace engine and nodes go at once, also where a reply is lost", as
 test("a replica that is going gets no nodes, and nothing is absent that could not be looked at", async (t) => {
   const parts = await nebiusParts(t);
   const going = gpuSpec();
-  parts.cluster.set(going.name, { standing: "going", phase: "up" });
+  parts.cluster.set(going.name, { is: "going", phase: "up" });
   await parts.driver.apply(hurriedCtx, going);
   assert.deepEqual(parts.fake.cloud.created, []);
   parts.fake.unavailable(100);

@@ -56,7 +56,25 @@ async function complete(
   }
   const late = group !== undefined && group !== "unseen" && needsProblems({ seen, group, now });
   const problems = late ? await api.problems(ctx, group.id).catch(() => []) : [];
-  return judge({ region, seen, group, problems, now, nodesMinutesMax: config.nodesMinutesMax });
+  const askedAt = await promisedAt(ctx, state, seen, group);
+  return judge({ region, seen, group, askedAt, problems, now, nodesMinutesMax: config.nodesMinutesMax });
+}
+
+/** For a replica that waits for nodes which the list does not show: when they were promised, if they are really not there. */
+async function promisedAt(
+  ctx: BaseCtx,
+  { api, kube }: NebiusState,
+  { name, phase }: ReplicaObservation,
+  group: Sight["group"],
+): Promise<Date | undefined> {
+  if (phase !== "provisioning" || group !== undefined) return undefined;
+  try {
+    const { nodesAskedAt } = await kube.standing(ctx, name);
+    return nodesAskedAt && (await api.group(ctx, name)) === undefined ? nodesAskedAt : undefined;
+  } catch (error) {
+    if (ctx.signal?.aborted) throw error;
+    return undefined;
+  }
 }
 
 /**
@@ -64,7 +82,7 @@ async function complete(
  * is not there now was removed. (A look at the cluster that is older than the group would say the same of one that is being made.)
  */
 async function giveBack(ctx: BaseCtx, { api, kube }: NebiusState, name: ReplicaName): Promise<void> {
-  if ((await kube.standing(ctx, name)) !== "absent") return;
+  if ((await kube.standing(ctx, name)).is !== "absent") return;
   const group = await api.group(ctx, name);
   if (group && !group.going) await api.remove(ctx, group);
 }

@@ -10,7 +10,7 @@ export async function remove(
   how: { readonly graceMs: number },
 ): Promise<void> {
   await kube.remove(ctx, name, how);
-  if (how.graceMs > 0 && (await kube.standing(ctx, name)) !== "absent") return;
+  if (how.graceMs > 0 && (await kube.standing(ctx, name)).is !== "absent") return;
   const group = await api.group(ctx, name);
   if (!group || group.going) return;
   await api.remove(ctx, group);

@@ -25,6 +25,8 @@ export interface Cluster {
   readonly authority: KeyPair;
   readonly binaries: Binaries;
   readonly processes: Processes;
+  /** The store behind the API server; nobody asks who you are. */
+  readonly etcdUrl: string;
   /** As administrator. */
   readonly api: KubeApi;
   close(): Promise<void>;
@@ -88,6 +90,7 @@ async function startIn(
   );
   return {
     ...{ url: making.url, caFile: authority.certificateFile, adminTokenFile, kubeconfigFile },
+    etcdUrl,
     ...{ auditFile: join(folder, "audit.log"), folder, authority, binaries, processes, api },
     async close() {
       await api.close();

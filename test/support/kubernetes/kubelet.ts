@@ -5,6 +5,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { KubeError } from "./api.ts";
 import type { Cluster } from "./cluster.ts";
 import { createFaultState, type Faults } from "./faults.ts";
 import type { Images } from "./images.ts";
@@ -13,6 +14,7 @@ import { beat, registerNode, renewLease, type TestNode } from "./nodes.ts";
 import { type PodRunner, runPod } from "./pod-runner.ts";
 import type { Pod } from "./pod-types.ts";
 import { shell } from "./shell.ts";
+import { until } from "./until.ts";
 import { createStorageClass, provision } from "./volumes.ts";
 
 export interface KubeletOptions {
@@ -24,6 +26,10 @@ export interface KubeletOptions {
 
 export interface Kubelet {
   readonly faults: Faults;
+  /** A node more, as a cloud makes one. */
+  addNode(node: TestNode): Promise<void>;
+  /** Drains a node, as a cloud does that takes its machine away, and strikes it off. */
+  removeNode(name: string): Promise<void>;
   /** Stops all pods at once; the cluster is not told. */
   close(): Promise<void>;
 }
@@ -31,6 +37,11 @@ export interface Kubelet {
 const BEAT_EVERY_MS = 1_000;
 const PROVISION_EVERY_MS = 300;
 const WATCH_AGAIN_MS = 200;
+const MERGE = "application/merge-patch+json";
+
+function unlessGone(error: unknown): void {
+  if (!(error instanceof KubeError) || error.status !== 404) throw error;
+}
 
 /** Why pods can't run on this machine, or undefined. */
 export async function kubeletMissing(): Promise<string | undefined> {
@@ -56,14 +67,18 @@ export async function startKubelet(cluster: Cluster, options: KubeletOptions): P
     return found && lost.has(found.pod.spec.nodeName ?? "") ? undefined : found;
   });
   await createStorageClass(api);
-  for (const node of options.nodes) await registerNode(api, node, logs.port);
-  const names = new Set(options.nodes.map((node) => node.name));
+  const nodes = new Map<string, TestNode>();
+  const addNode = async (node: TestNode) => {
+    nodes.set(node.name, node);
+    await registerNode(api, node, logs.port);
+  };
+  for (const node of options.nodes) await addNode(node);
 
   const podCtx = { api, faults, images: options.images, backOffMs: options.backOffMs ?? 1_000 };
   const see = (type: string, pod: Pod) => {
     const { uid } = pod.metadata;
     const node = pod.spec.nodeName ?? "";
-    if (!names.has(node) || lost.has(node)) return;
+    if (!nodes.has(node) || lost.has(node)) return;
     const known = pods.get(uid);
     if (type === "DELETED") {
       // Forced away: nobody waits for its grace any more.
@@ -87,7 +102,7 @@ export async function startKubelet(cluster: Cluster, options: KubeletOptions): P
 
   const loops = [
     repeat(BEAT_EVERY_MS, async () => {
-      for (const node of options.nodes) {
+      for (const node of nodes.values()) {
         if (lost.has(node.name)) continue;
         await renewLease(api, node.name);
         await beat(api, node, logs.port);
@@ -133,6 +148,19 @@ export async function startKubelet(cluster: Cluster, options: KubeletOptions): P
       mend() {
         for (const map of [faults.pulls, faults.delays, faults.crashes]) map.clear();
       },
+    },
+    addNode,
+    async removeNode(name) {
+      if (!nodes.has(name)) return;
+      const on = () => [...pods.values()].filter(({ pod }) => pod.spec.nodeName === name);
+      await api.call("PATCH", `/api/v1/nodes/${name}`, { spec: { unschedulable: true } }, MERGE);
+      for (const { pod } of on()) {
+        const path = `/api/v1/namespaces/${pod.metadata.namespace}/pods/${pod.metadata.name}`;
+        await api.call("DELETE", path, { gracePeriodSeconds: 1 }).catch(unlessGone);
+      }
+      await until(`the pods of ${name} have ended`, async () => on().length === 0);
+      nodes.delete(name);
+      await api.call("DELETE", `/api/v1/nodes/${name}`).catch(unlessGone);
     },
     async close() {
       over.abort();

@@ -42,6 +42,10 @@ export interface CreateFaults {
   starve?: "quota" | "no-machine" | "silent" | undefined;
   /** Accepted, then the operation fails and the group is gone. */
   fail?: "no-machine" | undefined;
+  /** Machines come only when this is over. */
+  hold?: boolean;
+  /** Reads show only these groups. */
+  shown?: ReadonlySet<string> | undefined;
   /** So many calls have their effect, and their answers are lost. */
   loseReplies: number;
 }
@@ -55,6 +59,8 @@ export interface Cloud {
   byName(name: string): NodeGroup | undefined;
   all(): readonly NodeGroup[];
   operationsOf(id: string): readonly Operation[];
+  /** Takes a group away behind everybody's back. */
+  lose(name: string): Promise<void>;
   /** Makes a group look older. */
   age(name: string, byMs: number): void;
   /** Waits for what is under way and takes everything away. */
@@ -81,6 +87,8 @@ export function newCloud(machines: Machines, bootMs: number): Cloud {
     );
     working.add(kept);
   };
+  const shown = () =>
+    [...groups.values()].filter((one) => faults.shown?.has(one.metadata?.name ?? "") ?? true);
   const begin = (resourceId: string): Operation => {
     const id = `operation-${++count}`;
     const operation = create(OperationSchema, { id, resourceId });
@@ -94,6 +102,7 @@ export function newCloud(machines: Machines, bootMs: number): Cloud {
     );
 
   const boot = async (group: NodeGroup, operation: Operation) => {
+    while (faults.hold && !closed) await new Promise((resolve) => setTimeout(resolve, 20));
     const { status, spec, metadata } = group;
     const id = metadata?.id ?? "";
     if (!status || !groups.has(id)) return;
@@ -175,9 +184,15 @@ export function newCloud(machines: Machines, bootMs: number): Cloud {
       });
       return operation;
     },
-    byName: (name) => [...groups.values()].find((one) => one.metadata?.name === name),
-    all: () => [...groups.values()],
+    byName: (name) => shown().find((one) => one.metadata?.name === name),
+    all: () => shown(),
     operationsOf: (id) => [...operations.values()].filter((one) => one.resourceId === id),
+    async lose(name) {
+      const group = [...groups.values()].find((one) => one.metadata?.name === name);
+      if (!group) return;
+      groups.delete(group.metadata?.id ?? "");
+      for (const machine of machinesOf(group)) await machines.end(machine);
+    },
     age(name, byMs) {
       const group = [...groups.values()].find((one) => one.metadata?.name === name);
       if (group?.metadata?.createdAt)

@@ -8,10 +8,11 @@ import { createServer, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { jwtVerify } from "jose";
-import { OperationService } from "../../../gen/nebius/common/v1/common_pb.js";
+import { OperationService, ServiceErrorSchema } from "../../../gen/nebius/common/v1/common_pb.js";
 import { PlatformService } from "../../../gen/nebius/compute/v1/compute_pb.js";
 import { TokenExchangeService } from "../../../gen/nebius/iam/v1/iam_pb.js";
 import {
@@ -44,8 +45,12 @@ export interface FakeNebius {
   revokeTokens(): void;
   /** The service account's key is refused from now on. */
   revokeKey(): void;
+  /** The key and its tokens are taken again. */
+  restoreKey(): void;
   /** So many calls from now on are answered by 503. */
   unavailable(calls: number): void;
+  /** Every call comes too often, or every list breaks off at its second page, until told otherwise. */
+  readonly broken: { rate: boolean; lists: boolean };
   close(): Promise<void>;
 }
 
@@ -54,7 +59,7 @@ const CLUSTER = "mk8scluster-test";
 const PROJECT = "project-test";
 const ACCOUNT = { id: "serviceaccount-test", keyId: "publickey-test" };
 /** As few as can be, so that every list has several pages. */
-const PAGE = 2;
+const PAGE = 1;
 const NO_MACHINES: Machines = { start: async () => {}, end: async () => {} };
 
 export async function startFakeNebius(options: FakeNebiusOptions = {}): Promise<FakeNebius> {
@@ -66,6 +71,7 @@ export async function startFakeNebius(options: FakeNebiusOptions = {}): Promise<
   const tokens = new Set<string>();
   const quota = { limit: 16n, usage: 0n };
   const presets = ["1gpu-16vcpu-200gb", "8gpu-128vcpu-1600gb"];
+  const broken = { rate: false, lists: false };
   let keyRevoked = false;
   let unavailable = 0;
 
@@ -75,6 +81,12 @@ export async function startFakeNebius(options: FakeNebiusOptions = {}): Promise<
     if (unavailable > 0) {
       unavailable--;
       throw new ConnectError("try later", Code.Unavailable);
+    }
+    if (broken.rate) {
+      const value = create(ServiceErrorSchema, { details: { case: "tooManyRequests", value: {} } });
+      throw new ConnectError("too many requests", Code.ResourceExhausted, undefined, [
+        { desc: ServiceErrorSchema, value },
+      ]);
     }
     const [, token = ""] = /^Bearer (.+)$/.exec(context.requestHeader.get("authorization") ?? "") ?? [];
     if (!tokens.has(token)) throw new ConnectError("unauthenticated", Code.Unauthenticated);
@@ -123,6 +135,7 @@ export async function startFakeNebius(options: FakeNebiusOptions = {}): Promise<
       list({ pageToken }, context) {
         enter(context);
         const from = Number(pageToken || "0");
+        if (broken.lists && from > 0) throw new ConnectError("try later", Code.Unavailable);
         const all = cloud.all();
         const next = from + PAGE < all.length ? String(from + PAGE) : "";
         return { items: all.slice(from, from + PAGE), nextPageToken: next };
@@ -177,6 +190,10 @@ export async function startFakeNebius(options: FakeNebiusOptions = {}): Promise<
     calls,
     quota,
     presets,
+    broken,
+    restoreKey() {
+      keyRevoked = false;
+    },
     revokeTokens: () => tokens.clear(),
     revokeKey() {
       keyRevoked = true;

@@ -15,10 +15,16 @@ import { replicaName } from "../../../src/providers/replica-name.ts";
 import { liveCtx } from "../local-driver.ts";
 import { FAKE_REGION, type FakeNebius, startFakeNebius } from "./fake.ts";
 
+export interface InTable {
+  readonly is: Standing["is"];
+  readonly phase: ReplicaObservation["phase"];
+  readonly nodesAskedAt?: Date;
+}
+
 export interface NebiusParts {
   readonly fake: FakeNebius;
   readonly state: NebiusState;
-  readonly cluster: Map<string, { standing: Standing; phase: ReplicaObservation["phase"] }>;
+  readonly cluster: Map<string, InTable>;
   readonly driver: Pick<Driver, "apply" | "observe" | "remove" | "list" | "offers">;
 }
 
@@ -85,19 +91,23 @@ function tableCluster(table: NebiusParts["cluster"]): KubernetesDriver {
     name: "table",
     offers: async () => [],
     async apply(_, { name }) {
-      if (!table.has(name)) table.set(name, { standing: "there", phase: "provisioning" });
+      if (!table.has(name)) table.set(name, { is: "there", phase: "provisioning" });
     },
     observe: async (_, names) =>
       names.map((name) => ({ name, at: new Date(), phase: table.get(name)?.phase ?? "absent" })),
     async remove(_, name, { graceMs }) {
       if (graceMs === 0) table.delete(name);
-      else if (table.has(name)) table.set(name, { standing: "going", phase: "up" });
+      else if (table.has(name)) table.set(name, { is: "going", phase: "up" });
     },
     list: async (_, installationId) =>
       [...table.keys()].map((name) => ({ name, installationId, createdAt: created })),
     async *logs() {},
     check: async () => [],
-    standing: async (_, name) => table.get(name)?.standing ?? "absent",
+    standing: async (_, name) => ({ is: "absent", nodesAskedAt: undefined, ...table.get(name) }),
+    async nodesAsked(_, name) {
+      const row = table.get(name);
+      if (row) table.set(name, { ...row, nodesAskedAt: new Date() });
+    },
     close: async () => {},
   };
 }

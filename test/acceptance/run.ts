@@ -134,6 +134,8 @@ const PROOFS: readonly Proof[] = [
       "test/acceptance/lambda/deploy.test.ts",
     ],
     missing: agentMissing,
+  },
+  {
     name: "what watches keep of a cluster: cut, frozen, too old, on a real API server",
     minutesMax: 5,
     files: ["test/acceptance/kubernetes/watch.test.ts"],

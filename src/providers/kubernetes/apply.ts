@@ -1,7 +1,7 @@
 import type { BaseCtx } from "../../base/ctx.ts";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaSpec } from "../driver.ts";
-import { KILL_AT } from "./labels.ts";
+import { KILL_AT, MADE_AT } from "./labels.ts";
 import { manifestsOf } from "./manifests.ts";
 import { metaSchema } from "./seen.ts";
 import type { DriverState } from "./state.ts";
@@ -9,7 +9,7 @@ import type { DriverState } from "./state.ts";
 /**
  * Makes the replica exist. Its Secret first, by which every list finds it and which owns all else, so that the cluster itself takes
  * everything away with it. Names are the replica's, and the API server keeps them unique: twice is once. A replica that is
- * going stays so.
+ * going stays so, and one that was whole once is not made again: what is missing of it was taken away, which a look tells.
  */
 export async function apply(
   ctx: BaseCtx,
@@ -21,7 +21,8 @@ export async function apply(
     throw noSuchGpu(options.region, spec);
   const { secret, rest } = manifestsOf(options, spec);
   const before = await api.meta(ctx, "", "secrets", spec.name);
-  if (before !== undefined && KILL_AT in metaSchema.parse(before).metadata.annotations) return;
+  const told = before === undefined ? {} : metaSchema.parse(before).metadata.annotations;
+  if (KILL_AT in told || MADE_AT in told) return;
   const { uid } = metaSchema.parse(await api.apply(ctx, secret)).metadata;
   steps.reach("kubernetes.recorded");
   const ownerReferences = [{ apiVersion: "v1", kind: "Secret", name: spec.name, uid }];
@@ -30,6 +31,7 @@ export async function apply(
     await api.apply(ctx, { ...object, body: { ...body, metadata: { ...metadata, ownerReferences } } });
   }
   steps.reach("kubernetes.created");
+  await api.annotate(ctx, "secrets", spec.name, { [MADE_AT]: ctx.clock.now().toISOString() });
 }
 
 function unknownRegion(region: string): StatusError {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { judge, type Sight } from "./judge.ts";
-import { type Pod, podSchema, quantity, workloadSchema } from "./seen.ts";
+import { metaSchema, type Pod, podSchema, quantity, workloadSchema } from "./seen.ts";
 
 const META = { name: "p", creationTimestamp: "2026-01-01T00:00:00Z" };
 const workload = workloadSchema.parse({ metadata: META });
@@ -15,7 +15,7 @@ function pod(change: { metadata?: object; spec?: object; status?: object }): Pod
 }
 
 function doing(...pods: Pod[]) {
-  const sight: Sight = { region: "a", secret: undefined, workload, pods };
+  const sight: Sight = { region: "a", at: new Date(), secret: undefined, workload, pods };
   return judge(sight).doing;
 }
 
@@ -97,4 +97,19 @@ test("quantities are read as Kubernetes writes them", () => {
   ] as const) {
     assert.equal(quantity(text), value, text);
   }
+});
+
+test("what was whole once and lacks its workload was taken away; what was never whole waits for a worker", () => {
+  const madeAt = new Date("2026-01-01T00:00:00Z");
+  const seen = (annotations: object, laterMs: number) => {
+    const secret = metaSchema.parse({ metadata: { ...META, annotations } });
+    const at = new Date(madeAt.getTime() + laterMs);
+    return judge({ region: "a", at, secret, workload: undefined, pods: [] }).doing;
+  };
+  const made = { "slipway.dev/made-at": madeAt.toISOString() };
+  assert.equal(seen({}, 60_000).detail, "waiting for a worker");
+  assert.equal(seen(made, 4_000).phase, "provisioning", "lists of one look are not of one moment");
+  const gone = seen(made, 5_000);
+  assert.equal(gone.failure?.reason, "PLACE_UNAVAILABLE");
+  assert.equal(gone.failure.retryable, true);
 });

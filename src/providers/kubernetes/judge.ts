@@ -3,12 +3,14 @@ import type { Reason } from "../../base/status.ts";
 import type { ReplicaObservation } from "../driver.ts";
 import { isRetryable } from "../retryable.ts";
 import { ENGINE_PORT } from "./engine-container.ts";
-import { KILL_AT, NODE_PIN, WANTS } from "./labels.ts";
+import { KILL_AT, MADE_AT, NODE_PIN, WANTS } from "./labels.ts";
 import { ENGINE, FETCH } from "./pod.ts";
 import type { ContainerStatus, Meta, Pod, Workload } from "./seen.ts";
 
 export interface Sight {
   readonly region: string;
+  /** What is seen was so then, or later. */
+  readonly at: Date;
   readonly secret: Meta | undefined;
   readonly workload: Workload | undefined;
   readonly pods: readonly Pod[];
@@ -41,8 +43,20 @@ export function judge(sight: Sight): Verdict {
     return { doing: { phase: "up", detail: `finishing its streams until ${killAt}` } };
   const pod = newest(pods);
   if (pod) return judgePod(sight, pod);
+  if (!workload && wasWhole(sight)) {
+    const message = `The replica's workload in region ${sight.region} is gone: somebody deleted it.`;
+    return { doing: gone("PLACE_UNAVAILABLE", message) };
+  }
   if (!workload) return { doing: { phase: "provisioning", detail: "waiting for a worker" } };
   return { doing: withoutPod(sight.region, workload) };
+}
+
+/** Lists of one look are not of one moment, and clocks of workers differ by less. */
+const MADE_MARGIN_MS = 5_000;
+
+function wasWhole({ secret, at }: Sight): boolean {
+  const madeAt = secret?.metadata.annotations[MADE_AT];
+  return madeAt !== undefined && at.getTime() - Date.parse(madeAt) >= MADE_MARGIN_MS;
 }
 
 /** Going ones last: a deployment that lost its pod has another. A group's leader speaks for it. */

@@ -16,6 +16,8 @@ export const LABELS = {
 
 /** On a Secret whose replica is going: when its engine is ended, whatever it streams. */
 export const KILL_AT = `${PREFIX}/kill-at`;
+/** On a Secret all of whose replica was made: what is missing then was taken away, and is not made again under this name. */
+export const MADE_AT = `${PREFIX}/made-at`;
 /** On a Secret whose replica has nodes of its own: when they were promised. */
 export const NODES_ASKED_AT = `${PREFIX}/nodes-asked-at`;
 /** On a pod: the GPUs that it waits for, for sentences. */

@@ -28,16 +28,18 @@ export async function look(
   api: KubeApi,
   selector: string,
 ): Promise<(name: ReplicaName) => Sight> {
+  const at = ctx.clock.now();
   const [secrets, running, pods] = await Promise.all([
     api.list(ctx, { ...SECRETS, selector }),
     workloads(ctx, api, selector),
     api.list(ctx, { ...PODS, selector }),
   ]);
-  return sightOf(api.region, secrets, running, pods);
+  return sightOf(api.region, at, secrets, running, pods);
 }
 
 function sightOf(
   region: string,
+  at: Date,
   secrets: readonly Meta[],
   running: readonly Workload[],
   pods: readonly Pod[],
@@ -47,6 +49,7 @@ function sightOf(
   const podsOf = Map.groupBy(pods, (pod) => pod.metadata.labels[LABELS.replica] ?? "");
   return (name) => ({
     region,
+    at,
     secret: secretOf.get(name),
     workload: workloadOf.get(name),
     pods: podsOf.get(name) ?? [],
@@ -84,10 +87,8 @@ export function mirrors(api: KubeApi): Mirrors {
       ]);
       const times = [some, running, inPods, ...(grouped ? [grouped] : [])].map(({ at }) => at.getTime());
       const workloads = [...running.items, ...(grouped?.items ?? [])];
-      return {
-        at: new Date(Math.min(...times)),
-        sight: sightOf(api.region, some.items, workloads, inPods.items),
-      };
+      const at = new Date(Math.min(...times));
+      return { at, sight: sightOf(api.region, at, some.items, workloads, inPods.items) };
     },
     forget() {
       for (const one of all) one.forget();

@@ -142,6 +142,12 @@ const PROOFS: readonly Proof[] = [
     missing: kubernetesMissing,
   },
   {
+    name: "a replica that spans nodes, as a LeaderWorkerSet on a real API server",
+    minutesMax: 5,
+    files: ["test/acceptance/kubernetes/leader-worker-set.test.ts"],
+    missing: podsMissing,
+  },
+  {
     name: "the Nebius driver: a fake of its API, and what every driver promises on a real control plane",
     minutesMax: 15,
     files: ["test/acceptance/kubernetes/nebius.test.ts"],

@@ -74,6 +74,7 @@ test("a quota that is used up, and rules that refuse the pod, are different fail
   const refused = (message: string) =>
     judge({
       region: "a",
+      at: new Date(),
       secret: undefined,
       pods: [],
       workload: {

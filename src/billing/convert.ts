@@ -325,6 +325,7 @@ function usageToWire(usage: Receipt["usage"], currency: string) {
   }
   const value = {
     ...{ replica: usage.replica, gpuCount: usage.gpuCount, chargedMs: usage.chargedMs },
+    ...(usage.pricedMsBefore !== null && { pricedMsBefore: usage.pricedMsBefore }),
     gpuType: gpuTypeToWire(usage.gpuType),
     hourlyRate: moneyToWire(usage.nanosPerHour, currency),
     ...{ cachedTokens: usage.cachedTokens, prefillTokensPerSecond: usage.prefillTokensPerSecond },

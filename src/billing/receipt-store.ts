@@ -40,6 +40,8 @@ export interface GpuReceipt {
   readonly windowStart: Date | null;
   readonly windowEnd: Date | null;
   readonly chargedMs: bigint;
+  /** Charged at this price before the window; null where it was not kept. */
+  readonly pricedMsBefore: bigint | null;
   /** Of the whole replica. */
   readonly nanosPerHour: bigint;
   /** What was found in the cache meanwhile, and what it came to; see the price plan. */
@@ -96,6 +98,7 @@ interface GpuRow {
   readonly starts_at: Date | null;
   readonly ends_at: Date | null;
   readonly charged_ms: bigint;
+  readonly priced_ms_before: bigint | null;
   readonly nanos_per_hour: bigint;
   readonly cached_tokens: bigint;
   readonly prefill_tokens_per_second: bigint;
@@ -193,6 +196,7 @@ function fromGpu(row: GpuRow): Receipt {
       windowStart: row.starts_at,
       windowEnd: row.ends_at,
       chargedMs: row.charged_ms,
+      pricedMsBefore: row.priced_ms_before,
       nanosPerHour: row.nanos_per_hour,
       cachedTokens: row.cached_tokens,
       prefillTokensPerSecond: row.prefill_tokens_per_second,

@@ -154,8 +154,9 @@ function lineToWire(line: InvoiceLine, at: number, balanceNanos: bigint, currenc
 }
 
 function gpuToWire(details: LineDetails, currency: string) {
-  const { provider, region = "", gpuType = "UNSPECIFIED", gpuCount = 0 } = details;
+  const { provider, region = "", gpuType = "UNSPECIFIED", gpuCount = 0, shareNanos } = details;
   return {
+    ...(shareNanos !== undefined && { valueShare: moneyToWire(BigInt(shareNanos), currency) }),
     ...(provider && { cloudProvider: providerToWire(provider) }),
     ...{ region, gpuType: gpuTypeToWire(gpuType), gpuCount },
     chargedMs: BigInt(details.chargedMs ?? 0),

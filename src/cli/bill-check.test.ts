@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { create, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import { MoneySchema } from "../../gen/google/type/money_pb.js";
 import {
   type Receipt,
   ReceiptSchema,
   ReceiptService,
 } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { checkBill, receiptsOf } from "./bill-check.ts";
+import { nanosOf } from "./human.ts";
 import { cli, controlPlane, USER_TOKEN } from "./testing/harness.ts";
 
 const usd = (nanos: bigint) => ({
@@ -21,14 +23,16 @@ const usd = (nanos: bigint) => ({
 const RATE = 3_999_999_999n;
 
 /** Windows of one replica, charged as the ledger does: the floor of the sum so far, less what was charged before. */
-function windows(times: readonly number[]): readonly Receipt[] {
+function windows(times: readonly number[], { told = false } = {}): readonly Receipt[] {
   let [before, charged] = [0n, 0n];
   return times.map((ms, at) => {
+    const pricedMsBefore = before;
     before += BigInt(ms);
     const sum = (RATE * before) / 3_600_000n;
     const charge = sum - charged;
     charged = sum;
-    const value = { replica: "r", chargedMs: BigInt(ms), hourlyRate: usd(RATE) };
+    const plain = { replica: "r", chargedMs: BigInt(ms), hourlyRate: usd(RATE) };
+    const value = told ? { ...plain, pricedMsBefore } : plain;
     return create(ReceiptSchema, { receiptId: `w${at}`, charge: usd(charge), usage: { case: "gpu", value } });
   });
 }
@@ -64,6 +68,22 @@ test("windows of any lengths, charged by the cumulative rule, are found right; a
         checkBill(bill).over.map(({ receiptId }) => receiptId),
         [wronged.receiptId],
       );
+    }),
+  );
+});
+
+test("a window that tells what it was rounded with is found right to the nano, and wrong by one", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(900_000), { minLength: 1, maxLength: 40 }), fc.nat(39), (times, which) => {
+      const bill = windows(times, { told: true });
+      assert.deepEqual([checkBill(bill).over, checkBill(bill).under], [[], []]);
+      const wronged = bill[which % bill.length];
+      assert.ok(wronged?.charge);
+      const nanos = nanosOf(wronged.charge);
+      const found = (change: bigint) =>
+        checkBill([{ ...wronged, charge: create(MoneySchema, usd(nanos + change)) }]);
+      assert.equal(found(1n).over.length, 1);
+      if (nanos > 0n) assert.equal(found(-1n).under.length, 1);
     }),
   );
 });

@@ -74,7 +74,7 @@ export function checkBill(receipts: readonly Receipt[]): BillCheck {
     const currency = receipt.charge?.currencyCode ?? "";
     const chargedNanos = nanosIn(receipt.charge);
     const bounds = boundsOf(receipt);
-    // Windows share their rounding: a window's part may be a nano more than its own time comes to.
+    // Windows share their rounding: one that does not tell its part may be a nano more than its own time comes to.
     const computedNanos = chargedNanos === bounds.most ? chargedNanos : bounds.least;
     add(charged, currency, chargedNanos);
     add(computed, currency, computedNanos);
@@ -120,11 +120,18 @@ function countedUsage({ usage, priceVersionId }: Receipt): CountedReceipt["usage
   };
 }
 
-/** What a receipt may have been charged: tokens exactly, time to the nano below or above. */
+/** What a receipt may have been charged: exactly that, or to a nano for a window that does not tell what it was rounded with. */
 function boundsOf(receipt: Receipt): { readonly least: bigint; readonly most: bigint } {
   const usage = countedUsage(receipt);
   if (usage.kind === "gpu") {
-    const least = nanosForDuration(usage.nanosPerHour, usage.chargedMs);
+    const before = receipt.usage.case === "gpu" ? receipt.usage.value.pricedMsBefore : undefined;
+    const { nanosPerHour, chargedMs } = usage;
+    if (before !== undefined) {
+      const sum = nanosForDuration(nanosPerHour, before + chargedMs);
+      const exact = withShare(usage, sum - nanosForDuration(nanosPerHour, before));
+      return { least: exact, most: exact };
+    }
+    const least = nanosForDuration(nanosPerHour, chargedMs);
     return { least: withShare(usage, least), most: withShare(usage, least + 1n) };
   }
   const { promptTokens, cachedTokens, completionTokens } = usage;

@@ -224,6 +224,15 @@ export const RULES: readonly Rule[] = [
   ),
   rule(
     "windows",
+    "captured windows whose charge is not what their time comes to",
+    () => sql`
+    select id::text as name from gpu_window
+    where state = 'captured' and priced_ms_before is not null
+      and charge_nanos - share_nanos <> div(nanos_per_hour::numeric * (priced_ms_before + charged_ms), 3600000)
+        - div(nanos_per_hour::numeric * priced_ms_before, 3600000)`,
+  ),
+  rule(
+    "windows",
     "transfers for GPU time without their window",
     () => sql`
     select t.id::text as name from ledger_transfer t

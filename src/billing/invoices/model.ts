@@ -54,6 +54,8 @@ export interface LineDetails {
   readonly chargedMs?: string;
   /** Of the whole replica. */
   readonly nanosPerHour?: string;
+  /** Part of the amount: what the price plan shares of the cache's savings. */
+  readonly shareNanos?: string;
   readonly requests?: string;
   readonly promptTokens?: string;
   readonly cachedTokens?: string;

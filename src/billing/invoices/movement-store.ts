@@ -114,7 +114,8 @@ const gpuLines = sql`
   select 'GPU_TIME' as kind, 'charge.gpu' as code, -sum(w.charge_nanos) as amount, jsonb_build_object(${span("m.at")},
     'movements', count(*)::text, 'modelId', w.model_id, 'priceVersionId', w.price_version_id, 'provider', coalesce(w.provider, p.provider),
     'region', coalesce(w.region, nullif(p.region, '')), 'gpuType', coalesce(w.gpu_type, p.gpu_type), 'gpuCount', w.gpu_count,
-    'chargedMs', sum(w.charged_ms)::text, 'nanosPerHour', w.nanos_per_hour::text) as details
+    'chargedMs', sum(w.charged_ms)::text, 'nanosPerHour', w.nanos_per_hour::text,
+    'shareNanos', nullif(sum(w.share_nanos), 0)::text) as details
   from moved m join gpu_window w on w.transfer_id = m.transfer_id join gpu_price p on p.id = w.price_version_id
   where m.code = 'charge.gpu'
   group by w.model_id, w.price_version_id, coalesce(w.provider, p.provider), coalesce(w.region, nullif(p.region, '')),

@@ -29,7 +29,10 @@ export function describeLine({ kind, code, details }: InvoiceLine): string {
     const { gpuCount = 0, gpuType = "", chargedMs = "0", nanosPerHour = "0", region = "" } = details;
     const what = gpuCount === 0 ? "CPU" : `${gpuCount} x ${gpuType === "UNSPECIFIED" ? "GPU" : gpuType}`;
     const where = region === "" ? "" : ` in ${region}`;
-    return `Time on ${what}${where}: ${seconds(chargedMs)} s at ${formatAmount(BigInt(nanosPerHour))} an hour`;
+    const { shareNanos } = details;
+    const share =
+      shareNanos === undefined ? "" : `, and ${formatAmount(BigInt(shareNanos))} of the cache's savings`;
+    return `Time on ${what}${where}: ${seconds(chargedMs)} s at ${formatAmount(BigInt(nanosPerHour))} an hour${share}`;
   }
   if (kind === "TOKENS") {
     const { servedName = "", requests = "0", promptTokens = "0", cachedTokens = "0" } = details;

@@ -173,6 +173,8 @@ export async function closeWindow(
     state: "captured" | "released";
     at: Date;
     chargedMs: bigint;
+    /** Charged at the window's price before it: rounding is over all of it. */
+    pricedMsBefore: bigint;
     nanos: bigint;
     saved: Saved;
     transferId: bigint | null;
@@ -180,6 +182,7 @@ export async function closeWindow(
 ): Promise<void> {
   await sql`
     update gpu_window set state = ${input.state}, closed_at = ${input.at}, charged_ms = ${input.chargedMs},
+      priced_ms_before = ${input.pricedMsBefore},
       charge_nanos = ${input.nanos}, transfer_id = ${input.transferId}, cached_tokens = ${input.saved.cachedTokens},
       estimate_ppm = ${input.saved.estimatePpm}, share_nanos = ${input.saved.shareNanos}, saving_nanos = ${input.saved.savingNanos}
     where id = ${windowId}`.execute(tx.db);

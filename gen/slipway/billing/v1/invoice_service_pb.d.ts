@@ -318,6 +318,13 @@ export declare type InvoiceGpuTime = Message<"slipway.billing.v1.InvoiceGpuTime"
    * @generated from field: google.type.Money hourly_rate = 6;
    */
   hourlyRate?: Money | undefined;
+
+  /**
+   * Part of the amount: what the price plan shares of the cache's savings; absent where it shares none.
+   *
+   * @generated from field: google.type.Money value_share = 7;
+   */
+  valueShare?: Money | undefined;
 };
 
 /**

@@ -263,6 +263,14 @@ export declare type GpuUsage = Message<"slipway.billing.v1.GpuUsage"> & {
    * @generated from field: google.type.Money value_share = 12;
    */
   valueShare?: Money | undefined;
+
+  /**
+   * Time that was charged at this price before the window, in milliseconds. The charge for time is the floor of the sum with the
+   * window less the floor of the sum before it, so that windows round once and not each. Absent where it was not kept.
+   *
+   * @generated from field: optional int64 priced_ms_before = 13;
+   */
+  pricedMsBefore?: bigint | undefined;
 };
 
 /**

@@ -12,6 +12,7 @@ import { AdminUserService } from "./tensormesh/user/v1/admin_user_service_pb.js"
 import { AutoTopUpService } from "./slipway/billing/v1/auto_top_up_service_pb.js";
 import { BillingModelService } from "./tensormesh/billing/v1/billing_model_service_pb.js";
 import { BillingTransactionService } from "./tensormesh/billing/v1/billing_transaction_service_pb.js";
+import { BudgetService } from "./slipway/billing/v1/budget_service_pb.js";
 import { CatalogService } from "./slipway/catalog/v1/catalog_service_pb.js";
 import { InvoiceService } from "./slipway/billing/v1/invoice_service_pb.js";
 import { ModelService } from "./tensormesh/model/v1/model_service_pb.js";
@@ -34,6 +35,7 @@ export * from "./slipway/billing/v1/admin_journal_service_pb.js";
 export * from "./slipway/billing/v1/admin_pricing_service_pb.js";
 export * from "./slipway/billing/v1/admin_refund_service_pb.js";
 export * from "./slipway/billing/v1/auto_top_up_service_pb.js";
+export * from "./slipway/billing/v1/budget_service_pb.js";
 export * from "./slipway/billing/v1/invoice_service_pb.js";
 export * from "./slipway/billing/v1/receipt_service_pb.js";
 export * from "./slipway/billing/v1/usage_service_pb.js";
@@ -74,6 +76,7 @@ export const services = {
   autoTopUp: AutoTopUpService,
   billingModel: BillingModelService,
   billingTransaction: BillingTransactionService,
+  budget: BudgetService,
   catalog: CatalogService,
   invoice: InvoiceService,
   model: ModelService,

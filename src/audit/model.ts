@@ -30,6 +30,8 @@ export const ACTIONS = {
   "card.made_default": "A payment method was made the default.",
   "card.setup_started": "Putting a payment method on file was begun.",
   "auto_top_up.set": "The automatic top-up was set.",
+  "budget.set": "A budget was set.",
+  "budget.removed": "A budget was removed.",
   "balance.runway_low": "The balance lasts for a short time only.",
   "balance.topped_up": "A payment into the balance was made.",
   "ticket.opened": "A ticket was opened.",

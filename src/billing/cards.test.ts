@@ -1,6 +1,7 @@
 /** Cards over REST: which one comes first, taking one off the file, and the processor's id in the profile. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ANYTHING_BUDGETED } from "../../test/support/billing.ts";
 import type { Cleanup } from "../../test/support/cleanup.ts";
 import { type Json, type Person, people, restEdge } from "../../test/support/rest-edge.ts";
 import { identityRoutes } from "../identity/index.ts";
@@ -16,7 +17,12 @@ async function setup(t: Cleanup, payments: "test" | "off" = "test") {
   await configureBilling(ctx, { currency: "USD", payments });
   const { db } = ctx;
   const { call } = restEdge(t, ctx, [
-    billingRoutes({ db, edge, payments: payments === "test" ? testPayments() : undefined }),
+    billingRoutes({
+      db,
+      edge,
+      budgeted: ANYTHING_BUDGETED,
+      payments: payments === "test" ? testPayments() : undefined,
+    }),
     identityRoutes({ db, edge, customerIds: customerIdsOf }),
   ]);
   const [ada, eve, root] = [await person("Ada"), await person("Eve"), await person("Root", "ADMIN")];

@@ -11,6 +11,12 @@ import {
   type AutoTopUp as WireAutoTopUp,
 } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import {
+  BudgetSchema,
+  type Budget as WireBudget,
+  BudgetKind as WireBudgetKind,
+  BudgetPeriod as WireBudgetPeriod,
+} from "../../gen/slipway/billing/v1/budget_service_pb.js";
+import {
   ReceiptSchema,
   type Receipt as WireReceipt,
 } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
@@ -38,6 +44,7 @@ import type { SavingsPlan } from "../base/gpu-savings.ts";
 import { formatMoney, type Money, NANOS_PER_UNIT } from "../base/money.ts";
 import { invalidArgument } from "../base/status.ts";
 import type { GpuType } from "../engines/engine.ts";
+import { type BudgetKind, type BudgetPeriod, type BudgetUse, leftOf } from "./budgets/index.ts";
 import type { MovementCode } from "./ledger/index.ts";
 import type { AutoTopUp, CardOnFile, RefundRow, TopUp } from "./payments/index.ts";
 import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./pricing/index.ts";
@@ -58,6 +65,49 @@ export function moneyToWire(nanos: bigint, currencyCode: string): WireMoney {
 export function moneyFromWire(money: WireMoney | undefined): Money {
   if (!money) return { currency: "", nanos: 0n };
   return { currency: money.currencyCode, nanos: money.units * NANOS_PER_UNIT + BigInt(money.nanos) };
+}
+
+const PERIODS: readonly (readonly [BudgetPeriod, WireBudgetPeriod])[] = [
+  ["day", WireBudgetPeriod.DAY],
+  ["month", WireBudgetPeriod.MONTH],
+  ["total", WireBudgetPeriod.TOTAL],
+];
+
+/** Undefined where the wire names none. */
+export function periodFromWire(period: WireBudgetPeriod): BudgetPeriod | undefined {
+  return PERIODS.find(([, wire]) => wire === period)?.[0];
+}
+
+const BUDGET_KINDS: readonly (readonly [BudgetKind, WireBudgetKind])[] = [
+  ["key", WireBudgetKind.KEY],
+  ["model", WireBudgetKind.MODEL],
+  ["catalog", WireBudgetKind.CATALOG],
+];
+
+/** Undefined where the wire names none. */
+export function budgetKindFromWire(kind: WireBudgetKind): BudgetKind | undefined {
+  return BUDGET_KINDS.find(([, wire]) => wire === kind)?.[0];
+}
+
+export function budgetToWire(use: BudgetUse): WireBudget {
+  const money = (nanos: bigint) => moneyToWire(nanos, use.currency);
+  return create(BudgetSchema, {
+    budgetId: use.budgetId,
+    userId: use.userId,
+    kind: BUDGET_KINDS.find(([ours]) => ours === use.kind)?.[1] ?? WireBudgetKind.UNSPECIFIED,
+    subject: use.subject,
+    period: PERIODS.find(([ours]) => ours === use.period)?.[1] ?? WireBudgetPeriod.UNSPECIFIED,
+    limit: money(use.limitNanos),
+    spent: money(use.spentNanos),
+    reserved: money(use.reservedNanos),
+    left: money(leftOf(use)),
+    ...(use.resetsAt && {
+      startsAt: timestampFromDate(use.startsAt),
+      resetsAt: timestampFromDate(use.resetsAt),
+    }),
+    createdAt: timestampFromDate(use.createdAt),
+    changedAt: timestampFromDate(use.changedAt),
+  });
 }
 
 /** Absent is null. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sql } from "kysely";
+import { ANYTHING_BUDGETED } from "../../test/support/billing.ts";
 import { pdfText } from "../../test/support/pdf-text.ts";
 import { people } from "../../test/support/rest-edge.ts";
 import { createAuditNotes } from "../audit/index.ts";
@@ -23,7 +24,7 @@ test("an invoice is JSON, CSV or PDF as Accept asks; another's is not there, and
   const notes = createAuditNotes(ctx);
   const server = edge.createRpcServer({
     ctx,
-    routes: [billingRoutes({ db, edge, payments: undefined })],
+    routes: [billingRoutes({ db, edge, budgeted: ANYTHING_BUDGETED, payments: undefined })],
     authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
     requireUsers: (call, userIds) => requireUsers({ ...call, db }, userIds),
     noteAudit: notes.note,

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  ANYTHING_BUDGETED,
   CURRENCY,
   cpuPrice,
   credit,
@@ -57,7 +58,14 @@ async function setup(t: Parameters<typeof fixture>[0], payments: "test" | "off" 
   const { db } = f.ctx;
   const server = edge.createRpcServer({
     ctx: f.ctx,
-    routes: [billingRoutes({ db, edge, payments: payments === "test" ? testPayments() : undefined })],
+    routes: [
+      billingRoutes({
+        db,
+        edge,
+        budgeted: ANYTHING_BUDGETED,
+        payments: payments === "test" ? testPayments() : undefined,
+      }),
+    ],
     authenticate: (call, bearer) => authenticate({ ...call, db }, bearer),
     requireUsers: (call, userIds) => requireUsers({ ...call, db }, userIds),
     idempotency: { begin: (call, input) => idempotency.begin({ ...call, db }, input) },

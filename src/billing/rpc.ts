@@ -4,6 +4,7 @@ import { EmptySchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
+import { BudgetService } from "../../gen/slipway/billing/v1/budget_service_pb.js";
 import { InvoiceService } from "../../gen/slipway/billing/v1/invoice_service_pb.js";
 import {
   GetReceiptResponseSchema,
@@ -71,6 +72,7 @@ import { listGpuPrices, listTokenPrices } from "./pricing/index.ts";
 import { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 import { adminRoutes } from "./rpc-admin.ts";
 import { autoTopUpService } from "./rpc-auto-top-up.ts";
+import { type BudgetedThings, budgetService } from "./rpc-budgets.ts";
 import { invoiceService } from "./rpc-invoices.ts";
 import { paymentKey, takingPayments } from "./rpc-payments.ts";
 import { refundService } from "./rpc-refund.ts";
@@ -84,6 +86,8 @@ import { whatIfOfMonth } from "./what-if-of-month.ts";
 export interface BillingRoutesDeps extends RoutesDeps {
   /** Undefined: this installation takes no payments, only credit. */
   readonly payments: PaymentProcessor | undefined;
+  /** What budgets may be of. */
+  readonly budgeted: BudgetedThings;
 }
 
 /** Registers the balance, transaction, receipt, usage, price, card and administrators' services. */
@@ -97,6 +101,7 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
     router.service(PricingService, pricingService(deps));
     router.service(StripeService, stripeService(deps));
     router.service(AutoTopUpService, autoTopUpService(deps));
+    router.service(BudgetService, budgetService(deps));
     router.service(AdminRefundService, refundService(deps));
     adminRoutes(deps)(router);
   };

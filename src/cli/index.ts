@@ -14,6 +14,7 @@ import { addAdminUsers } from "./commands/admin-users.ts";
 import { addAutoTopUp } from "./commands/auto-topup.ts";
 import { addBalance } from "./commands/balance.ts";
 import { addBill } from "./commands/bill.ts";
+import { addBudgets } from "./commands/budgets.ts";
 import { addChat } from "./commands/chat.ts";
 import { addInvoices } from "./commands/invoices.ts";
 import { addKeys } from "./commands/keys.ts";
@@ -53,6 +54,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addTerms(program, io);
   addBalance(program, io);
   addAutoTopUp(program, io);
+  addBudgets(program, io);
   addTransactions(program, io);
   addReceipts(program, io);
   addBill(program, io);

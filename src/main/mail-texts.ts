@@ -50,7 +50,15 @@ export function mailOf(news: News): NewMail | undefined {
 /** A model that stops for want of money, and when it is back. */
 export function mailOfMove({ userId, modelId, from, to, reason }: StatusMove): NewMail | undefined {
   if (to !== "PAUSING" && to !== "PAUSED") return undefined;
-  if (from === "PAUSING" || reason !== "BALANCE_TOO_LOW") return undefined;
+  if (from === "PAUSING") return undefined;
+  if (reason === "BUDGET_EXCEEDED") {
+    return {
+      ...{ userId, kind: "model.paused", subject: "A model was paused: its budget is used up" },
+      body: `The model ${modelId} was paused with everything kept, because its budget can't pay for its next window of GPU time. It resumes by itself when the budget is raised or begins anew. \`slipway budgets list\` shows it.`,
+      data: { modelId, reason: `CONDITION_REASON_${reason}` },
+    };
+  }
+  if (reason !== "BALANCE_TOO_LOW") return undefined;
   return {
     ...{ userId, kind: "model.paused", subject: "A model was paused: the balance is used up" },
     body: `The model ${modelId} was paused with everything kept, because the balance can't pay for its next window of GPU time. It resumes by itself when there is money again. ${TOP_UP}`,

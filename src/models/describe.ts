@@ -3,7 +3,7 @@ import { deadlineOf, stageOf } from "./attempt.ts";
 import type { ModelLimits } from "./limits.ts";
 import type { Attempt, Model, Progress } from "./model.ts";
 import { lastFailure } from "./next-action.ts";
-import { type ConditionReason, isCapacityReason, nextStepOf } from "./reasons.ts";
+import { type ConditionReason, isCapacityReason, isMoneyReason, nextStepOf } from "./reasons.ts";
 import { derive, type ModelStatus, type Stage } from "./states.ts";
 
 /** What the present look found that no attempt remembers. */
@@ -12,6 +12,8 @@ export interface Notes {
   readonly providerSilent: boolean;
   /** The next window can't be held; when draining begins if that stays so. */
   readonly moneyEndsAt: Date | null;
+  /** It is the model's budget that can't pay for it, not the balance. */
+  readonly budgetEnds?: boolean;
 }
 
 export interface Description {
@@ -142,8 +144,9 @@ function tellRunning({ model, attempts, notes }: Scene): Told {
   const routed = attempts.filter((attempt) => stageOf(attempt) === "routed");
   const current = routed.filter((attempt) => attempt.generation === model.generation);
   if (notes.moneyEndsAt) {
-    const message = "The balance can't pay for the next window of GPU time.";
-    return { reason: "BALANCE_RUNNING_OUT", message, deadline: notes.moneyEndsAt };
+    const reason = notes.budgetEnds ? "BUDGET_RUNNING_OUT" : "BALANCE_RUNNING_OUT";
+    const message = pausedMessage(notes.budgetEnds ? "BUDGET_EXCEEDED" : "BALANCE_TOO_LOW");
+    return { reason, message, deadline: notes.moneyEndsAt };
   }
   const failure = lastFailure(model, attempts);
   if (current.length < routed.length) return tellRolling(failure?.message);
@@ -177,7 +180,7 @@ function tellLeaving({ model, attempts, now, limits }: Scene): Told {
     return { reason: "PROVIDER_UNREACHABLE", message, deadline };
   }
   const { desired, desiredReason } = model;
-  if (desired === "PAUSED" && (desiredReason === "BALANCE_TOO_LOW" || desiredReason === "PRICE_MISSING")) {
+  if (desired === "PAUSED" && (isMoneyReason(desiredReason) || desiredReason === "PRICE_MISSING")) {
     return { reason: desiredReason, message: pausedMessage(desiredReason), deadline };
   }
   const drains = attempts.some(
@@ -189,6 +192,7 @@ function tellLeaving({ model, attempts, now, limits }: Scene): Told {
 
 function pausedMessage(reason: ConditionReason): string {
   if (reason === "BALANCE_TOO_LOW") return "The balance can't pay for the next window of GPU time.";
+  if (reason === "BUDGET_EXCEEDED") return "The model's budget can't pay for the next window of GPU time.";
   if (reason === "PRICE_MISSING") return "The place has no price any more.";
   if (reason === "PAUSED_BY_ADMIN") return "An administrator paused it.";
   return "Its owner paused it.";

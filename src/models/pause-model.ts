@@ -1,6 +1,7 @@
 import type { DbCtx } from "../db/db.ts";
 import type { ModelView } from "./model.ts";
 import type { ModelsDeps } from "./ports.ts";
+import { isMoneyReason } from "./reasons.ts";
 import { stopSlots, type WishInput, wish } from "./wish.ts";
 
 /**
@@ -11,7 +12,7 @@ import { stopSlots, type WishInput, wish } from "./wish.ts";
 export function pauseModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Promise<ModelView> {
   return wish(ctx, deps, input, async (tx, found) => {
     const { desired, desiredReason } = found.model;
-    const byMoney = desired === "PAUSED" && desiredReason === "BALANCE_TOO_LOW";
+    const byMoney = desired === "PAUSED" && isMoneyReason(desiredReason);
     if (desired === "PAUSED" && !byMoney) return undefined;
     const byOwner = input.principal.userId === found.model.userId;
     const model = {

@@ -83,18 +83,23 @@ export interface ModelBilling {
     ctx: DbCtx,
     asked: readonly { readonly userId: string; readonly since: Date }[],
   ): Promise<readonly boolean[]>;
+  /** Whether each of these models' budgets has room since its moment that it had not before, in the order asked for. */
+  budgetRoomSince(
+    ctx: DbCtx,
+    asked: readonly { readonly modelId: string; readonly since: Date }[],
+  ): Promise<readonly boolean[]>;
   gpuPrice(
     ctx: DbCtx,
     input: { provider: Provider; region: string; gpuType: GpuType; at: Date },
   ): Promise<GpuPrice | undefined>;
-  /** An open or held window exists afterwards. Throws BALANCE_TOO_LOW. */
+  /** An open or held window exists afterwards. Throws BALANCE_TOO_LOW, BUDGET_EXCEEDED. */
   ensureWindowHeld(tx: TxCtx, input: WindowInput): Promise<SlotTime>;
   /** Successful completion probes, in the same order; each adds the time since the one before it. */
   meterProbes(
     tx: TxCtx,
     probes: readonly (SlotInput & { readonly at: Date })[],
   ): Promise<readonly SlotTime[]>;
-  /** Throws BALANCE_TOO_LOW. */
+  /** Throws BALANCE_TOO_LOW, BUDGET_EXCEEDED. */
   holdNextWindow(tx: TxCtx, input: SlotInput & { price: GpuPrice; now: Date }): Promise<SlotTime>;
   endSlot(tx: TxCtx, input: SlotInput & { at: Date }): Promise<void>;
 }

@@ -23,7 +23,10 @@ const NEXT_STEPS = {
   PAUSED_BY_ADMIN: "Ask an administrator why, then resume it.",
   REMOVED: "Nothing is left to do.",
   BALANCE_RUNNING_OUT: "Top up the balance, or the model is paused.",
+  BUDGET_RUNNING_OUT: "Raise or remove the model's budget, or the model is paused until the next period.",
   BALANCE_TOO_LOW: "Top up the balance: what was paused resumes by itself, what failed is retried by you.",
+  BUDGET_EXCEEDED:
+    "Raise or remove the model's budget, or wait for its next period: what was paused resumes by itself, what failed is retried by you.",
   PRICE_MISSING: "Ask an administrator to set a price for the place, then resume or retry the model.",
   USER_DISABLED: "Ask an administrator to enable the account.",
   CARD_MISSING: "Add a card, then resume or retry the model.",
@@ -70,6 +73,11 @@ export function conditionReasonOf(reason: Reason): ConditionReason {
     URL_REFUSED: "HUB_UNREACHABLE",
   };
   return near[reason] ?? "INTERNAL";
+}
+
+/** Paused for want of money, the balance's or the budget's: it resumes by itself once there is some. */
+export function isMoneyReason(reason: ConditionReason): reason is "BALANCE_TOO_LOW" | "BUDGET_EXCEEDED" {
+  return reason === "BALANCE_TOO_LOW" || reason === "BUDGET_EXCEEDED";
 }
 
 /** No room now: not the model's fault, so it is tried until the deadline of waiting and not counted. */

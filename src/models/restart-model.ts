@@ -10,6 +10,7 @@ import { candidates, choose, type Possible } from "./place.ts";
 import { isSamePlace } from "./placement.ts";
 import type { ModelsDeps } from "./ports.ts";
 import { costOf, moneyOf, workloadOf } from "./preflight.ts";
+import { isMoneyReason } from "./reasons.ts";
 import type { ModelWithSpec } from "./store/models.ts";
 import { findForWish, type WishInput, wish, wrongState } from "./wish.ts";
 
@@ -22,7 +23,7 @@ export function resumeModel(ctx: DbCtx, deps: ModelsDeps, input: WishInput): Pro
 }
 
 /**
- * Resumes a model that was paused because its owner's money ran out, in the owner's name. Throws what resuming throws, and
+ * Resumes a model that was paused because its owner's money, or its budget, ran out, in the owner's name. Throws what resuming throws, and
  * MODEL_STATE where it is paused for another reason by now.
  */
 export function resumeForMoney(
@@ -34,7 +35,7 @@ export function resumeForMoney(
   const principal = { userId, role: "USER", tokenId: "", scopes: [] } as const;
   const log = "Resumed by itself: there is money again.";
   return restart(ctx, deps, { principal, modelId }, log, ({ desired, desiredReason, status }) => {
-    if (desired !== "PAUSED" || desiredReason !== "BALANCE_TOO_LOW")
+    if (desired !== "PAUSED" || !isMoneyReason(desiredReason))
       throw wrongState({ status }, `It is ${status}, and not for want of money.`);
   });
 }

@@ -74,6 +74,40 @@ test("what can't be resumed for another reason is tried again, but not at every 
   await f.until(modelId, "RUNNING");
 });
 
+test("what the model's budget can't pay for is paused with everything kept, and resumes when the budget is raised or begins anew", async (t) => {
+  const f = await modelFixture(t);
+  const { model } = await f.deploy();
+  const before = await f.until(model.id, "RUNNING");
+  const limit = (nanos: bigint) =>
+    billing.setBudget(f.ctx, {
+      ...{ userId: f.owner.userId, kind: "model", subject: model.id, period: "day" },
+      limit: { currency: "USD", nanos },
+    });
+  await limit(NANOS_PER_HOUR / 100n);
+  const paused = await f.until(model.id, "PAUSED");
+  assert.equal(paused.model.condition.reason, "BUDGET_EXCEEDED");
+  assert.ok(
+    paused.events.some(({ reason }) => reason === "BUDGET_RUNNING_OUT"),
+    "it was warned of",
+  );
+  f.clock.advance(10 * 60_000);
+  assert.equal(await resumePaid(f.ctx, f.deps), 0);
+  await pay(f, NANOS_PER_HOUR);
+  assert.equal(await resumePaid(f.ctx, f.deps), 0, "money is not what it wants for");
+  await limit(NANOS_PER_HOUR / 50n);
+  assert.equal(await resumePaid(f.ctx, f.deps), 0, "too little");
+  f.clock.advance(2 * 60_000);
+  await limit(NANOS_PER_HOUR / 2n);
+  assert.equal(await resumePaid(f.ctx, f.deps), 1);
+  assert.equal(await resumePaid(f.ctx, f.deps), 0, "once");
+  const after = await f.until(model.id, "RUNNING");
+  assert.deepEqual([after.endpoint, after.model.servedName], [before.endpoint, before.model.servedName]);
+  assert.equal((await f.until(model.id, "PAUSED")).model.condition.reason, "BUDGET_EXCEEDED");
+  f.clock.advance(24 * 3_600_000);
+  assert.equal(await resumePaid(f.ctx, f.deps), 1, "the day has turned");
+  await f.until(model.id, "RUNNING");
+});
+
 test("more replicas are refused while the money would end before the shortest mark", async (t) => {
   const f = await modelFixture(t, { creditNanos: 3n * NANOS_PER_HOUR });
   await billing.configureBilling(f.ctx, { currency: "USD", payments: "off", runwayMarks: [3_600] });

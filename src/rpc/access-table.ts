@@ -10,6 +10,7 @@ import { AdminJournalService } from "../../gen/slipway/billing/v1/admin_journal_
 import { AdminPricingService } from "../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
+import { BudgetService } from "../../gen/slipway/billing/v1/budget_service_pb.js";
 import { InvoiceService } from "../../gen/slipway/billing/v1/invoice_service_pb.js";
 import { ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
@@ -219,6 +220,12 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     getAutoTopUp: row("USER", "read", OWNER),
     // Nobody has another user's card charged, administrators included.
     setAutoTopUp: row("USER", "write", { kind: "caller", asker: "user_id" }, "auto_top_up.set"),
+  }),
+  ...rows(BudgetService, {
+    listBudgets: row("USER", "read", OWNER),
+    // The key or the model must be that user's, too.
+    setBudget: row("USER", "write", OWNER, "budget.set"),
+    removeBudget: row("USER", "write", RESOURCE, "budget.removed"),
   }),
   ...rows(AdminRefundService, {
     // The payment is found by its id, and whose it is decides nothing.

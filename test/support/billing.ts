@@ -5,6 +5,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { NANOS_PER_UNIT } from "../../src/base/money.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import {
+  type BudgetedThings,
   type GpuPrice,
   grantCredit,
   setGpuPrice,
@@ -46,6 +47,12 @@ export async function fixture(t: Cleanup, options: { connectionsMax?: number } =
     },
   };
 }
+
+/** Budgets may be of any model and any name. */
+export const ANYTHING_BUDGETED: BudgetedThings = {
+  isModelOf: async () => true,
+  isPublished: async () => true,
+};
 
 /** Whole units as nanos. */
 export const units = (count: number): bigint => BigInt(Math.round(count * 1_000)) * (NANOS_PER_UNIT / 1_000n);

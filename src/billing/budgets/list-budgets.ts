@@ -3,10 +3,10 @@ import type { BudgetSubject, BudgetUse } from "./model.ts";
 import { BUDGETS_MAX } from "./set-budget.ts";
 import { selectBudgets, selectSubjects } from "./store.ts";
 
-/** A user's budgets as they are now, or those of one key, model or name; those of what was deleted are gone with it. */
+/** A user's budgets as they are now, or those of one kind or subject; those of what was deleted are gone with it. */
 export function listBudgets(
   ctx: DbCtx,
-  input: { readonly userId: string; readonly of?: BudgetSubject },
+  input: { readonly userId: string; readonly of?: Partial<BudgetSubject> },
 ): Promise<readonly BudgetUse[]> {
   return selectBudgets(ctx, { ...input, at: ctx.clock.now(), limit: BUDGETS_MAX });
 }

@@ -47,15 +47,19 @@ export function selectApplying(ctx: DbCtx, purpose: Purpose): Promise<readonly B
   return selectUses(ctx, which, purpose.at, APPLYING_MAX);
 }
 
-/** A user's budgets, or those of one subject. */
+/** A user's budgets, or those of one kind, one subject, or both. */
 export function selectBudgets(
   ctx: DbCtx,
-  input: { readonly userId: string; readonly of?: BudgetSubject; readonly at: Date; readonly limit: number },
+  input: {
+    readonly userId: string;
+    readonly of?: Partial<BudgetSubject>;
+    readonly at: Date;
+    readonly limit: number;
+  },
 ): Promise<readonly BudgetUse[]> {
-  const { of } = input;
-  const which = of
-    ? sql`b.user_id = ${input.userId} and b.kind = ${of.kind} and b.subject = ${of.subject}`
-    : sql`b.user_id = ${input.userId}`;
+  const { kind = null, subject = null } = input.of ?? {};
+  const which = sql`b.user_id = ${input.userId} and (${kind}::text is null or b.kind = ${kind})
+    and (${subject}::text is null or b.subject = ${subject})`;
   return selectUses(ctx, which, input.at, input.limit);
 }
 

@@ -16,6 +16,8 @@ const WARNINGS: ReadonlySet<ConditionReason> = new Set([
   "ENGINE_UNHEALTHY",
   "BALANCE_RUNNING_OUT",
   "BALANCE_TOO_LOW",
+  "BUDGET_RUNNING_OUT",
+  "BUDGET_EXCEEDED",
   "PROVIDER_UNREACHABLE",
 ]);
 

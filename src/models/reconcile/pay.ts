@@ -34,8 +34,8 @@ export async function holdNext(
       return ctx.clock.now() < latest ? undefined : pauseFor(ctx, deps, work, "PRICE_MISSING");
     }
     if (!isMoneyShort(error)) throw error;
-    if (ctx.clock.now() >= latest) return pauseFor(ctx, deps, work, "BALANCE_TOO_LOW");
-    work.notes = { ...work.notes, moneyEndsAt: latest };
+    if (ctx.clock.now() >= latest) return pauseFor(ctx, deps, work, error.reason);
+    work.notes = { ...work.notes, moneyEndsAt: latest, budgetEnds: error.reason === "BUDGET_EXCEEDED" };
   }
 }
 
@@ -44,7 +44,7 @@ async function pauseFor(
   ctx: DbCtx,
   deps: ModelsDeps,
   work: Work,
-  desiredReason: "BALANCE_TOO_LOW" | "PRICE_MISSING",
+  desiredReason: ShortReason | "PRICE_MISSING",
 ): Promise<void> {
   const now = ctx.clock.now();
   const paused = await commit(ctx, deps, work, async (tx) => {
@@ -90,8 +90,13 @@ export async function missPrice(ctx: DbCtx, deps: ModelsDeps, work: Work): Promi
   await giveUp(ctx, deps, work, { reason: "PRICE_MISSING", message });
 }
 
-function isMoneyShort(error: unknown): error is StatusError {
-  return error instanceof StatusError && error.reason === "BALANCE_TOO_LOW";
+type ShortReason = "BALANCE_TOO_LOW" | "BUDGET_EXCEEDED";
+
+/** The balance has too little for a window, or the model's budget has. */
+function isMoneyShort(error: unknown): error is StatusError & { readonly reason: ShortReason } {
+  return (
+    error instanceof StatusError && (error.reason === "BALANCE_TOO_LOW" || error.reason === "BUDGET_EXCEEDED")
+  );
 }
 
 /** It has a price now, and none when the next window would begin. */
@@ -111,7 +116,7 @@ export async function orMoneyShort<T>(
   } catch (error) {
     if (!isMoneyShort(error)) throw error;
     const answers = [...work.attempts.values()].some((attempt) => attempt.routed);
-    if (!answers) await giveUp(ctx, deps, work, { reason: "BALANCE_TOO_LOW", message: error.message });
+    if (!answers) await giveUp(ctx, deps, work, { reason: error.reason, message: error.message });
     return undefined;
   }
 }

@@ -6,6 +6,8 @@ export interface PausedForMoney {
   readonly modelId: string;
   readonly userId: string;
   readonly pausedAt: Date;
+  /** The model's budget had too little left, not the balance. */
+  readonly byBudget: boolean;
 }
 
 /** Longest paused first, those left out that are to be tried later. */
@@ -16,8 +18,9 @@ export async function selectPausedForMoney(
   const { after, now, limit } = input;
   const behind = after ? sql`(desired_at, id) > (${after.pausedAt}, ${after.modelId}::uuid)` : sql`true`;
   const { rows } = await sql<PausedForMoney>`
-    select id as "modelId", user_id as "userId", desired_at as "pausedAt" from model
-    where desired = 'PAUSED' and desired_reason = 'BALANCE_TOO_LOW' and ${behind}
+    select id as "modelId", user_id as "userId", desired_at as "pausedAt", desired_reason = 'BUDGET_EXCEEDED' as "byBudget"
+    from model
+    where desired = 'PAUSED' and desired_reason in ('BALANCE_TOO_LOW', 'BUDGET_EXCEEDED') and ${behind}
       and (resume_after is null or resume_after <= ${now})
     order by desired_at, id limit ${limit}`.execute(ctx.db);
   return rows;

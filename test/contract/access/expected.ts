@@ -88,6 +88,9 @@ CreateStripeSetupIntent             | write | 401  | 200   403   403     | 200  
 CreateStripePaymentIntent           | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
 GetAutoTopUp                        | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
 SetAutoTopUp                        | write | 401  | 200   403   403     | 200   403   403     | 200   403   403
+ListBudgets                         | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+SetBudget                           | write | 401  | 200   403   403     | 200   200   404     | 200   200   404
+RemoveBudget                        | write | 401  | 200   404   404     | 200   200   404     | 200   200   404
 ListGpuPricing                      | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
 ListServerlessPricing               | read  | 401  | 200   -     -       | 200   -     -       | 200   -     -
 GetUsersBalance                     | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404

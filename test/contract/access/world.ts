@@ -57,6 +57,7 @@ export interface Target {
   tokenPrice(): Promise<string>;
   /** An adjustment of the user's balance that another administrator proposed. */
   adjustment(): Promise<string>;
+  budget(): Promise<string>;
   /** Has external storage, from now on. */
   stored(): Promise<void>;
 }
@@ -203,6 +204,10 @@ function targetOf(ctx: DbCtx, { models: deps, payments, webhooks }: TargetDeps, 
       await billing.ingestUsage(ctx, [usageOf(ctx, userId, requestId)]);
       return requestId;
     },
+    async budget() {
+      const budget = { userId, kind: "catalog", subject: ctx.random.uuid(), period: "total" } as const;
+      return (await billing.setBudget(ctx, { ...budget, limit: { currency: "USD", nanos: 1n } })).budgetId;
+    },
     invoice: () => issuedInvoice(ctx, userId),
     async card() {
       await billing.attachCard(ctx, payments, { userId, cardId: "pm_card_visa" });
@@ -313,6 +318,7 @@ function nobody(ctx: DbCtx): Target {
     delivery: id,
     payment: id,
     adjustment: id,
+    budget: id,
     gpuPrice: id,
     tokenPrice: id,
     funded: async () => {},

@@ -17,6 +17,7 @@ import { AdminJournalService } from "../../../gen/slipway/billing/v1/admin_journ
 import { AdminPricingService } from "../../../gen/slipway/billing/v1/admin_pricing_service_pb.js";
 import { AdminRefundService } from "../../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { AutoTopUpService } from "../../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
+import { BudgetService } from "../../../gen/slipway/billing/v1/budget_service_pb.js";
 import { InvoiceService } from "../../../gen/slipway/billing/v1/invoice_service_pb.js";
 import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../../gen/slipway/billing/v1/usage_service_pb.js";
@@ -64,6 +65,7 @@ export const SERVICES: readonly DescService[] = [
   AdminUserService,
   BillingModelService,
   BillingTransactionService,
+  BudgetService,
   CatalogService,
   InvoiceService,
   ModelControlService,

@@ -256,6 +256,13 @@ export enum ConditionReason {
   BALANCE_RUNNING_OUT = 20,
 
   /**
+   * The model's budget can't cover the next window of GPU time.
+   *
+   * @generated from enum value: CONDITION_REASON_BUDGET_RUNNING_OUT = 21;
+   */
+  BUDGET_RUNNING_OUT = 21,
+
+  /**
    * The balance can't cover the next window of GPU time.
    *
    * @generated from enum value: CONDITION_REASON_BALANCE_TOO_LOW = 40;
@@ -282,6 +289,13 @@ export enum ConditionReason {
    * @generated from enum value: CONDITION_REASON_CARD_MISSING = 43;
    */
   CARD_MISSING = 43,
+
+  /**
+   * The model's budget is used up, or can't cover a window of GPU time.
+   *
+   * @generated from enum value: CONDITION_REASON_BUDGET_EXCEEDED = 44;
+   */
+  BUDGET_EXCEEDED = 44,
 
   /**
    * The place is not configured any more, or refuses.

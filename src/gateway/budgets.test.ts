@@ -16,6 +16,7 @@ import {
   offerOf,
 } from "../../test/support/gateway/memory-control.ts";
 import { silentLog } from "../base/log.ts";
+import { systemRandom } from "../base/random.ts";
 import type { StatusError } from "../base/status.ts";
 import { noSteps } from "../base/steps.ts";
 import { type Bounded, boundedBy } from "./bounded.ts";
@@ -116,7 +117,8 @@ function purseOf() {
   const control = new MemoryControl();
   control.balances.set(BOB, 10_000n);
   const shipped: string[] = [];
-  const deps = { clock, log: silentLog, steps: noSteps, limits: { sliceIdleMs: 30_000 }, control };
+  const given = { clock, log: silentLog, random: systemRandom, steps: noSteps };
+  const deps = { ...given, limits: { sliceIdleMs: 30_000 }, control };
   const purse: Purse = new Purse(deps, async () => purse.shipped(shipped.splice(0)));
   return { clock, control, purse, shipped };
 }

@@ -105,6 +105,8 @@ export interface GatewayControl {
   keyByHash(hash: Buffer): Promise<GatewayKey | undefined>;
   /** Throws StatusError BALANCE_TOO_LOW when `wantNanos` are not free, BUDGET_EXCEEDED when a budget leaves less. */
   leaseSlice(input: {
+    /** The slice's name, so that one whose answer is lost can be closed. */
+    readonly sliceId: string;
     readonly userId: string;
     readonly wantNanos: bigint;
     readonly purpose?: SlicePurpose;

@@ -193,3 +193,58 @@ test("requests of one user that come together lease once where one lease is enou
   await Promise.all(Array.from({ length: 8 }, () => reserve(ALICE, 10n)));
   assert.equal(control.calls.leases, 1);
 });
+
+test("a slice whose end the ledger did not hear of is told again, so that its money is not tied up until it settles", async () => {
+  const { clock, control, purse, reserve } = world({ sliceIdleMs: 1_000 });
+  (await reserve(ALICE, 100n)).settle(0n, false);
+  control.down = true;
+  await clock.advance(2_000);
+  await purse.tidy();
+  assert.equal(purse.size, 0, "nothing is served under it any more");
+  assert.ok((control.balances.get(ALICE) ?? 0n) < FREE);
+  await purse.tidy();
+  control.down = false;
+  await purse.tidy();
+  assert.equal(control.balances.get(ALICE), FREE);
+});
+
+test("a lease whose answer is lost is closed by its name", async () => {
+  const { control, purse, reserve } = world();
+  const closed: string[] = [];
+  const asked: string[] = [];
+  const lease = control.leaseSlice.bind(control);
+  control.leaseSlice = async (input) => {
+    asked.push(input.sliceId ?? "");
+    await lease(input);
+    throw new Error("the connection was lost");
+  };
+  control.closeSlice = async (sliceId) => void closed.push(sliceId);
+  await assert.rejects(reserve(ALICE, 100n), { reason: "UNAVAILABLE" });
+  await purse.tidy();
+  await purse.tidy();
+  assert.deepEqual(closed, asked);
+});
+
+test("giving back leaves alone what a request has taken meanwhile", async () => {
+  const { control, purse, shipped, reserve } = world();
+  control.balances.set(ALICE, 1_000n);
+  const [one, two] = [await reserve(ALICE, 500n), await reserve(ALICE, 500n)];
+  for (const { settle, sliceId } of [one, two]) {
+    settle(0n, true);
+    shipped.push(sliceId);
+  }
+  const close = control.closeSlice.bind(control);
+  let meanwhile: Promise<Reservation> | undefined;
+  control.closeSlice = async (sliceId) => {
+    meanwhile ??= reserve(ALICE, 400n);
+    await meanwhile;
+    await close(sliceId);
+  };
+  await assert.rejects(reserve(ALICE, 700n), isTooLow);
+  const taken = await meanwhile;
+  assert.ok(taken);
+  assert.equal(control.slices.get(taken.sliceId)?.closed, false, "a slice is not closed under a request");
+  taken.settle(0n, false);
+  await purse.tidy(true);
+  assert.equal(control.balances.get(ALICE), 1_000n);
+});

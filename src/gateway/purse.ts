@@ -10,7 +10,7 @@ import type { GatewayControl, GatewayDeps } from "./ports.ts";
 import { availableNanos, isOfBudget, isShort } from "./shortage.ts";
 
 /** What a purse needs of its gateway. */
-export interface PurseDeps extends Pick<GatewayDeps, "clock" | "log" | "steps"> {
+export interface PurseDeps extends Pick<GatewayDeps, "clock" | "log" | "random" | "steps"> {
   readonly limits: Pick<GatewayDeps["limits"], "sliceIdleMs">;
   readonly control: Pick<GatewayControl, "leaseSlice" | "closeSlice">;
 }
@@ -48,6 +48,10 @@ const TIME_SHARE = 0.5;
  * user's other keys wait at the balance.
  */
 const SHORT_FOR_MS = 500;
+/** A slice whose end the ledger did not confirm is told again for so long; by then the ledger has settled it by itself. */
+const CLOSE_FOR_MS = 2 * 3_600_000;
+/** Of these; more come only while the ledger is away for long, and it settles what is too many by itself. */
+const UNCLOSED_MAX = 1_000;
 
 /** A budget that fell short a moment ago. */
 interface Shortage {
@@ -64,6 +68,8 @@ export class Purse {
   readonly #pools = new Map<string, Set<Slice>>();
   readonly #short = new Map<string, Shortage>();
   readonly #leasing = new Map<string, Promise<unknown>>();
+  /** Slices that are over here and may not be at the ledger, and until when it is told so. */
+  readonly #unclosed = new Map<string, number>();
 
   constructor(deps: PurseDeps, ship: () => Promise<unknown>) {
     this.#deps = deps;
@@ -132,6 +138,7 @@ export class Purse {
 
   /** Closes slices that are over: idle, out of time or recalled, with nothing under way and all usage in the ledger. */
   async tidy(all = false): Promise<void> {
+    await this.#closeAgain();
     const now = this.#deps.clock.monotonicMs();
     for (const slice of [...this.#slices.values()]) {
       const over =
@@ -183,9 +190,13 @@ export class Purse {
     const { clock, control, steps } = this.#deps;
     // By the clock before the call: a late answer must not lengthen the lease.
     const asked = clock.monotonicMs();
-    const wanted = { userId, wantNanos: amountNanos, ...(bounded && { purpose: bounded.purpose }) };
+    const sliceId = this.#deps.random.uuid();
+    const wanted = { sliceId, userId, wantNanos: amountNanos, ...(bounded && { purpose: bounded.purpose }) };
     const leased = await control.leaseSlice(wanted).catch((error: unknown) => {
-      throw isShort(error) ? error : notSetAside(error);
+      if (isShort(error)) throw error;
+      // Perhaps it was leased, and only the answer is lost: it is known by its name.
+      this.#remember(sliceId);
+      throw notSetAside(error);
     });
     steps.reach("gateway.slice-leased");
     const slice: Slice = {
@@ -212,9 +223,14 @@ export class Purse {
     const own = [...this.#slices.values()].filter((slice) => slice.userId === userId && which(slice));
     if (own.length === 0) return false;
     await this.#ship();
-    const quiet = own.filter((slice) => this.#slices.has(slice.sliceId) && isQuiet(slice));
-    for (const slice of quiet) await this.#close(slice);
-    return quiet.length > 0;
+    let closed = 0;
+    for (const slice of own) {
+      // While one is closed another may be taken for a request, or be closed by somebody else.
+      if (!this.#slices.has(slice.sliceId) || !isQuiet(slice)) continue;
+      await this.#close(slice);
+      closed++;
+    }
+    return closed > 0;
   }
 
   #take(slice: Slice, amountNanos: bigint, deadlineAt: number): Reservation {
@@ -249,10 +265,32 @@ export class Purse {
     const own = this.#pools.get(pool);
     own?.delete(slice);
     if (own?.size === 0) this.#pools.delete(pool);
-    // If this fails the ledger settles the slice by itself when its time is over.
-    await this.#deps.control
-      .closeSlice(slice.sliceId)
-      .catch((error: unknown) => this.#deps.log.warn({ err: error }, "a slice could not be closed"));
+    this.#remember(slice.sliceId);
+    await this.#tellClosed(slice.sliceId);
+  }
+
+  /** A ledger that does not answer the first is not asked the rest. */
+  async #closeAgain(): Promise<void> {
+    for (const sliceId of [...this.#unclosed.keys()]) if (!(await this.#tellClosed(sliceId))) return;
+  }
+
+  #remember(sliceId: string): void {
+    if (this.#unclosed.size >= UNCLOSED_MAX) return;
+    this.#unclosed.set(sliceId, this.#deps.clock.monotonicMs() + CLOSE_FOR_MS);
+  }
+
+  /** What the ledger does not confirm is told again at the next tidying; at last it settles the slice by itself. */
+  async #tellClosed(sliceId: string): Promise<boolean> {
+    const until = this.#unclosed.get(sliceId) ?? 0;
+    try {
+      await this.#deps.control.closeSlice(sliceId);
+      this.#unclosed.delete(sliceId);
+      return true;
+    } catch (error) {
+      this.#deps.log.warn({ err: error }, "a slice could not be closed");
+      if (this.#deps.clock.monotonicMs() >= until) this.#unclosed.delete(sliceId);
+      return false;
+    }
   }
 }
 

@@ -45,8 +45,8 @@ export function provenText({ seed, proof, seconds }: Proven): string {
   const lines = [
     `${proof.histories} histories from seed ${seed} in ${seconds.toFixed(0)} s: ${proof.faults} faults injected, ${proof.served} requests served, ` +
       `${proof.refused} refused, ${proof.windows} GPU windows`,
-    `longest refusal while money was free  ${minutes(refusedMaxMs.calm)} with all gateways alive (at most ${minutes(REFUSED_MAX_MS)}), ` +
-      `${minutes(refusedMaxMs.stormy)} after a loss (at most ${minutes(REFUSED_AFTER_LOSS_MAX_MS)})`,
+    `longest refusal while money was free  ${minutes(refusedMaxMs.alive)} with all gateways alive (at most ${minutes(REFUSED_MAX_MS)}), ` +
+      `${minutes(refusedMaxMs.lost)} after a loss (at most ${minutes(REFUSED_AFTER_LOSS_MAX_MS)})`,
     `max overdraft = ${overdraftMaxNanos === 0n ? "0" : formatAmount(overdraftMaxNanos)}`,
     ...(failed === undefined ? [] : ["", ...failed.story, "", failedLine(failed)]),
   ];

@@ -170,6 +170,7 @@ export class Gateway {
     return {
       clock: this.clock,
       log: silentLog,
+      random: this.#world.ctx.random,
       steps: { reach: (step) => this.#reach(step) },
       limits: GATEWAY_LIMITS,
       control: {

@@ -10,11 +10,11 @@ import { addSlot } from "./slots.ts";
 import type { Counts } from "./story.ts";
 import { Breach } from "./story.ts";
 import type { Subject } from "./subject.ts";
-import { World } from "./world.ts";
+import { type Weather, World } from "./world.ts";
 
 export interface HistoryResult {
   readonly seed: number;
-  readonly stormy: boolean;
+  readonly weather: Weather;
   readonly counts: Counts;
   readonly overdraftMax: bigint;
   /** Longest time for which somebody who asked again and again was refused though the free money was enough. */
@@ -23,11 +23,11 @@ export interface HistoryResult {
 }
 
 const STEPS = 130;
-/** Every third history is calm: processes live and answers arrive, so that the shorter bound of refusals can be held. */
-const CALM_EVERY = 3;
+/** In turn; only after a storm does the longer bound of refusals hold. */
+const WEATHERS: readonly Weather[] = ["calm", "stormy", "rough", "stormy"];
 
 export async function playHistory(ground: Ground, subject: Subject, seed: number): Promise<HistoryResult> {
-  const world = new World(ground, subject, chanceOf(seed), seed % CALM_EVERY !== 0);
+  const world = new World(ground, subject, chanceOf(seed), WEATHERS[seed % WEATHERS.length] ?? "stormy");
   const asker = new Asker(world);
   let breach: HistoryResult["breach"];
   try {
@@ -42,9 +42,9 @@ export async function playHistory(ground: Ground, subject: Subject, seed: number
     breach = { what, story: world.story.lines };
   }
   const { counts } = world.story;
-  const { stormy } = world;
+  const { weather } = world;
   const overdraftMax = world.truth.overdraftMax ?? 0n;
-  return { seed, stormy, counts, overdraftMax, refusedMaxMs: asker.refusedMaxMs, breach };
+  return { seed, weather, counts, overdraftMax, refusedMaxMs: asker.refusedMaxMs, breach };
 }
 
 async function play(world: World, asker: Asker): Promise<void> {

@@ -14,6 +14,8 @@ export interface Caller {
 interface Call {
   readonly caller: Caller;
   readonly what: string;
+  /** Somebody may do it again who does not know that it was done. */
+  readonly repeats: boolean;
   /** What it does at the ledger. */
   arrive(): Promise<void>;
   answer(): void;
@@ -34,6 +36,8 @@ export class Network {
   readonly #waiting: Call[] = [];
   /** Whether calls go wrong. */
   faults = true;
+  /** Whether some arrive after their caller has given up. */
+  lateFaults = true;
 
   constructor(chance: Chance, story: Story) {
     this.#chance = chance;
@@ -46,12 +50,13 @@ export class Network {
   }
 
   /** Resolves with what `work` gives once the call was delivered and answered; rejects when it, or its answer, is lost. */
-  send<T>(caller: Caller, what: string, work: () => Promise<T>): Promise<T> {
+  send<T>(caller: Caller, what: string, repeats: boolean, work: () => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let done: (() => void) | undefined;
       this.#waiting.push({
         caller,
         what,
+        repeats,
         async arrive() {
           try {
             const value = await work();
@@ -85,7 +90,7 @@ export class Network {
       this.#story.fault(`${call.what} of ${call.caller.name} is lost`);
       return call.fail();
     }
-    if (draw < LOST + LATE) {
+    if (draw < LOST + LATE && this.lateFaults) {
       this.#story.fault(`${call.what} of ${call.caller.name} is late: its caller has given up`);
       call.fail();
       this.#waiting.push({ ...call, answer: () => {}, fail: () => {} });
@@ -96,8 +101,7 @@ export class Network {
       this.#story.fault(`the answer to ${call.what} of ${call.caller.name} is lost`);
       return call.fail();
     }
-    // A second lease is another lease; whoever asked for it knows nothing of it and does not close it.
-    if (draw < LOST + LATE + ANSWER_LOST + TWICE) {
+    if (draw < LOST + LATE + ANSWER_LOST + TWICE && call.repeats) {
       this.#story.fault(`${call.what} of ${call.caller.name} arrives twice`);
       await call.arrive();
     }

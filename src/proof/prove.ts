@@ -19,7 +19,8 @@ export interface Proof extends Counts {
   readonly histories: number;
   /** Most nanos that were ever served beyond what was paid: 0, or the proof has failed. */
   readonly overdraftMaxNanos: bigint;
-  readonly refusedMaxMs: { readonly calm: number; readonly stormy: number };
+  /** Longest time of refusals while money was free: with all gateways alive, and after a loss. */
+  readonly refusedMaxMs: { readonly alive: number; readonly lost: number };
   /** The history that broke a promise, or what a check of the books found when all of them were over. */
   readonly failed:
     | { readonly seed: number | undefined; readonly what: string; readonly story: readonly string[] }
@@ -44,7 +45,10 @@ function summary(results: readonly HistoryResult[], failed: Proof["failed"]): Pr
   const sum = (of: (counts: Counts) => number) =>
     results.reduce((total, { counts }) => total + of(counts), 0);
   const longest = (stormy: boolean) =>
-    results.reduce((most, one) => (one.stormy === stormy ? Math.max(most, one.refusedMaxMs) : most), 0);
+    results.reduce(
+      (most, one) => ((one.weather === "stormy") === stormy ? Math.max(most, one.refusedMaxMs) : most),
+      0,
+    );
   return {
     histories: results.length,
     served: sum(({ served }) => served),
@@ -53,7 +57,7 @@ function summary(results: readonly HistoryResult[], failed: Proof["failed"]): Pr
     refusedWhileFree: sum(({ refusedWhileFree }) => refusedWhileFree),
     windows: sum(({ windows }) => windows),
     overdraftMaxNanos: results.reduce((most, { overdraftMax }) => -lesserNanos(-most, -overdraftMax), 0n),
-    refusedMaxMs: { calm: longest(false), stormy: longest(true) },
+    refusedMaxMs: { alive: longest(false), lost: longest(true) },
     failed,
   };
 }

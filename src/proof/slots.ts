@@ -24,14 +24,16 @@ export function addSlot(world: World, userId: string): void {
 /** A worker does something about a slot. */
 export async function workOn(world: World, slot: TrueSlot): Promise<void> {
   const { chance } = world;
-  if (world.stormy && chance.happens("worker dies", LOST))
+  if (world.network.faults && chance.happens("worker dies", LOST))
     return world.story.fault("a worker dies before its transaction");
   const wanted = chance.draw("worker");
   if (!slot.held || wanted < 0.1) return repeated(world, () => ensure(world, slot));
   if (wanted < 0.3) return repeated(world, () => holdNext(world, slot));
   if (wanted < 0.94) {
     const late =
-      world.stormy && chance.happens("probe late", LATE) ? chance.between("probe late", 1, LATE_MS) : 0;
+      world.network.faults && chance.happens("probe late", LATE)
+        ? chance.between("probe late", 1, LATE_MS)
+        : 0;
     const at = new Date(world.clock.now().getTime() - late);
     return repeated(world, () => probe(world, slot, at));
   }
@@ -52,7 +54,7 @@ export function endSlot(world: World, slot: TrueSlot): Promise<void> {
 async function repeated(world: World, work: () => Promise<void>): Promise<void> {
   world.moved = true;
   await work();
-  if (!world.stormy || !world.chance.happens("work twice", TWICE)) return;
+  if (!world.network.faults || !world.chance.happens("work twice", TWICE)) return;
   world.story.fault("a worker repeats what another one did");
   await work();
 }

@@ -16,6 +16,14 @@ import { Story } from "./story.ts";
 import type { Subject } from "./subject.ts";
 import { Truth } from "./truth.ts";
 
+/**
+ * calm: every call arrives and is answered. rough: calls and answers are lost, repeated, and not heard. stormy: calls arrive after their
+ * callers have given up, processes die or stand still, disks are lost.
+ */
+export type Weather = "calm" | "rough" | "stormy";
+
+/** Nobody asks for the same lease again: a purse that hears nothing closes it by its name. */
+const LEASE = "a lease";
 /** A recall that a gateway does not hear: its listening connection is just being made anew. */
 const RECALL_LOST = 0.1;
 
@@ -23,8 +31,7 @@ export class World {
   readonly ground: Ground;
   readonly subject: Subject;
   readonly chance: Chance;
-  /** Whether things go wrong: answers are lost, processes die, disks too. */
-  readonly stormy: boolean;
+  readonly weather: Weather;
   readonly truth = new Truth();
   readonly story: Story;
   readonly network: Network;
@@ -41,20 +48,25 @@ export class World {
   #ms = 0;
   #lives = 0;
 
-  constructor(ground: Ground, subject: Subject, chance: Chance, stormy: boolean) {
+  constructor(ground: Ground, subject: Subject, chance: Chance, weather: Weather) {
     this.ground = ground;
     this.subject = subject;
     this.chance = chance;
-    this.stormy = stormy;
+    this.weather = weather;
     this.story = new Story(() => this.#ms);
     this.network = new Network(chance, this.story);
-    this.network.faults = stormy;
+    this.network.faults = weather !== "calm";
+    this.network.lateFaults = this.stormy;
     this.clock = {
       now: () => new Date(START.getTime() + this.#ms),
       monotonicMs: () => this.#ms,
       sleep: () => Promise.reject(new Error("a history's time passes by itself")),
     };
     this.ctx = { ...ground.base, db: ground.db, clock: this.clock };
+  }
+
+  get stormy(): boolean {
+    return this.weather === "stormy";
   }
 
   get nowMs(): number {
@@ -151,10 +163,13 @@ export class World {
     return quiet && [...this.books.values()].every(({ held }) => held === 0n);
   }
 
-  lease(gateway: Gateway, input: { userId: string; wantNanos: bigint }): Promise<LeasedSlice> {
+  lease(
+    gateway: Gateway,
+    input: { sliceId: string; userId: string; wantNanos: bigint },
+  ): Promise<LeasedSlice> {
     const now = gateway.clock.now();
     const { gatewayId } = gateway;
-    return this.#send(gateway, "a lease", async () => {
+    return this.#send(gateway, LEASE, async () => {
       try {
         const slice = await this.subject.leaseSlice(this.ctx, {
           ...input,
@@ -201,7 +216,7 @@ export class World {
   /** A dead process asks for nothing. */
   #send<T>(gateway: Gateway, what: string, work: () => Promise<T>): Promise<T> {
     if (!gateway.alive) return new Promise<T>(() => {});
-    return this.network.send(gateway, what, () => {
+    return this.network.send(gateway, what, what !== LEASE, () => {
       this.moved = true;
       return work();
     });

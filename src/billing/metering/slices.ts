@@ -35,6 +35,8 @@ const SETTLE_BATCH = 200;
 const RECALL_MAX = 100;
 
 export interface LeaseInput {
+  /** New and random; drawn where it is absent. Who names it can close it though the answer was lost. */
+  readonly sliceId?: string;
   readonly gatewayId: string;
   readonly userId: string;
   readonly wantNanos: bigint;
@@ -89,7 +91,7 @@ async function lease(tx: TxCtx, input: LeaseInput): Promise<Slice | Short> {
     return { error: balanceTooLow({ neededNanos: wantNanos, availableNanos, currency }) };
   }
   const slice: Slice = {
-    sliceId: tx.random.uuid(),
+    sliceId: input.sliceId ?? tx.random.uuid(),
     amountNanos: sliceNanos(wantNanos, spendableNanos),
     spendUntil: new Date(now.getTime() + SLICE_SPEND_MS),
     settleBy: new Date(now.getTime() + SLICE_SPEND_MS + SLICE_SETTLE_AFTER_MS),

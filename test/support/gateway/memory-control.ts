@@ -200,6 +200,7 @@ export class MemoryControl implements GatewayControl {
 }
 
 interface Wanted {
+  readonly sliceId?: string;
   readonly userId: string;
   readonly wantNanos: bigint;
   readonly purpose?: SlicePurpose;

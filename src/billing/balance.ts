@@ -85,7 +85,7 @@ async function runwayErrors(
   const added = question.scaleUpNanosPerHour ?? 0n;
   if (added === 0n) return [];
   const mark = shortest(await selectMarks(ctx));
-  const runwaySeconds = runwayAt(balance.availableNanos, burn, added);
+  const runwaySeconds = runwayAt({ ...burn, ...balance }, burn, ctx.clock.now(), added);
   return mark !== null && runwaySeconds !== null && runwaySeconds < mark
     ? [runwayShort(runwaySeconds, mark)]
     : [];

@@ -14,6 +14,7 @@ import {
   WINDOW_MS,
 } from "../../../test/support/billing.ts";
 import { withTransaction } from "../../db/db.ts";
+import { grantCredit } from "../credit/index.ts";
 import {
   balanceOf,
   configureBilling,
@@ -30,6 +31,7 @@ import {
   watchRunways,
 } from "../index.ts";
 import { planMark } from "./marks.ts";
+import { runwayAt } from "./runway.ts";
 
 const MARKS = [86_400, 21_600, 3_600];
 const DEPLOYMENT = "22222222-2222-4222-8222-222222222222";
@@ -105,6 +107,78 @@ test("the runway counts open windows and the last hour's tokens over what no hol
     0n,
     "an hour later it is forgotten",
   );
+});
+
+test("credit that expires before it can be spent does not make the money last", () => {
+  const now = new Date("2026-03-01T00:00:00Z");
+  const hours = (count: number) => new Date(now.getTime() + count * 3_600_000);
+  const burn = { burnNanosPerHour: 6n, tokenNanosPerHour: 4n };
+  const lasts = (availableNanos: bigint, endings: readonly (readonly [bigint, number])[]) =>
+    runwayAt(
+      { availableNanos, endings: endings.map(([nanos, at]) => ({ nanos, at: hours(at) })) },
+      burn,
+      now,
+    );
+  assert.equal(lasts(100n, []), 36_000);
+  assert.equal(lasts(100n, [[20n, 2]]), 36_000, "spent just in time");
+  assert.equal(lasts(100n, [[80n, 2]]), 4 * 3_600, "20 of 80, then 20 of card money");
+  assert.equal(
+    lasts(100n, [
+      [30n, 2],
+      [30n, 3],
+      [40n, 4],
+    ]),
+    4 * 3_600,
+  );
+  assert.equal(
+    lasts(100n, [
+      [10n, 1],
+      [10n, 8],
+      [80n, 9],
+    ]),
+    9 * 3_600,
+  );
+  const pots = fc.array(fc.tuple(fc.bigInt(0n, 200n), fc.integer({ min: 1, max: 30 })), { maxLength: 6 });
+  fc.assert(
+    fc.property(pots, fc.bigInt(0n, 300n), (unordered, rest) => {
+      const endings = [...unordered].sort(([, a], [, b]) => a - b);
+      const total = endings.reduce((sum, [nanos]) => sum + nanos, rest);
+      // Hour by hour: what is charged in an hour is taken of what has not ended by then.
+      let pocket = endings.map(([nanos, at]) => ({ nanos: Number(nanos), at }));
+      let card = Number(rest);
+      let seconds = 0;
+      for (let hour = 0; ; hour++) {
+        pocket = pocket.filter(({ nanos, at }) => at > hour && nanos > 0);
+        const have = pocket.reduce((sum, { nanos }) => sum + nanos, card);
+        seconds += (Math.min(10, have) * 3_600) / 10;
+        if (have < 10) break;
+        let due = 10;
+        for (const pot of pocket) {
+          const taken = Math.min(due, pot.nanos);
+          pot.nanos -= taken;
+          due -= taken;
+        }
+        card -= due;
+      }
+      assert.equal(lasts(total, endings), seconds);
+    }),
+  );
+});
+
+test("who has only credit that ends soon is told as if it ended then", async (t) => {
+  const f = await fixture(t);
+  await configureBilling(f.ctx, { currency: CURRENCY, payments: "off", runwayMarks: [7_200] });
+  await grantCredit(f.ctx, {
+    ...{ operatorId: f.userId, userId: f.userId, amount: { currency: CURRENCY, nanos: units(1_000) } },
+    ...{ reason: "", key: "k", expiresAt: new Date(f.now().getTime() + 3_600_000) },
+  });
+  await serve(f);
+  assert.equal((await runwayOf(f.ctx, f.userId, await balanceOf(f.ctx, f.userId))).runwaySeconds, 3_600);
+  assert.equal(await watchRunways(f.ctx), 1);
+  const [told] = await news(f);
+  assert.ok(told?.kind === "RUNWAY_LOW" && told.runwaySeconds === 3_600);
+  await credit(f, units(1_000));
+  assert.equal(await watchRunways(f.ctx), 0);
 });
 
 test("marks are told in order down to the shortest, by one worker, with an event of the account", async (t) => {

@@ -40,7 +40,7 @@ async function look(
   currency: string,
 ): Promise<boolean> {
   const { userId, availableNanos, toldSeconds: before } = spender;
-  const runwaySeconds = runwayAt(availableNanos, spender);
+  const runwaySeconds = runwayAt(spender, spender, ctx.clock.now());
   const plan = planMark(runwaySeconds, marks, before);
   if (plan.toldSeconds === before) return false;
   return withTransaction(ctx, async (tx) => {

@@ -18,6 +18,7 @@ import { InvoiceService } from "./slipway/billing/v1/invoice_service_pb.js";
 import { ModelService } from "./tensormesh/model/v1/model_service_pb.js";
 import { ModelControlService } from "./slipway/model/v1/model_control_service_pb.js";
 import { ObservabilityService } from "./slipway/observability/v1/observability_service_pb.js";
+import { PaymentRecordService } from "./slipway/billing/v1/payment_record_service_pb.js";
 import { PreflightService } from "./slipway/model/v1/preflight_service_pb.js";
 import { PricingService } from "./tensormesh/billing/v1/pricing_service_pb.js";
 import { ReceiptService } from "./slipway/billing/v1/receipt_service_pb.js";
@@ -37,6 +38,7 @@ export * from "./slipway/billing/v1/admin_refund_service_pb.js";
 export * from "./slipway/billing/v1/auto_top_up_service_pb.js";
 export * from "./slipway/billing/v1/budget_service_pb.js";
 export * from "./slipway/billing/v1/invoice_service_pb.js";
+export * from "./slipway/billing/v1/payment_record_service_pb.js";
 export * from "./slipway/billing/v1/receipt_service_pb.js";
 export * from "./slipway/billing/v1/usage_service_pb.js";
 export * from "./slipway/catalog/v1/catalog_service_pb.js";
@@ -82,6 +84,7 @@ export const services = {
   model: ModelService,
   modelControl: ModelControlService,
   observability: ObservabilityService,
+  paymentRecord: PaymentRecordService,
   preflight: PreflightService,
   pricing: PricingService,
   receipt: ReceiptService,

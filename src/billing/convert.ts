@@ -34,6 +34,7 @@ import {
   type ServerlessPrice as WireServerlessPrice,
 } from "../../gen/tensormesh/billing/v1/pricing_service_pb.js";
 import {
+  CardExpiry,
   PaymentMethodSchema,
   StripePaymentMethodType,
   type PaymentMethod as WireCard,
@@ -46,7 +47,7 @@ import { invalidArgument } from "../base/status.ts";
 import type { GpuType } from "../engines/engine.ts";
 import { type BudgetKind, type BudgetPeriod, type BudgetUse, leftOf } from "./budgets/index.ts";
 import type { MovementCode } from "./ledger/index.ts";
-import type { AutoTopUp, CardOnFile, RefundRow, TopUp } from "./payments/index.ts";
+import { type AutoTopUp, type CardOnFile, expiryOf, type RefundRow, type TopUp } from "./payments/index.ts";
 import type { GpuPriceVersion, Provider, TokenPriceVersion } from "./pricing/index.ts";
 import type { Receipt } from "./receipt-store.ts";
 import type { SpendingHistory, SpendingSummary } from "./spending/index.ts";
@@ -205,7 +206,7 @@ export function tokenPriceToWire(price: TokenPriceVersion): WireServerlessPrice 
   });
 }
 
-export function cardToWire(card: CardOnFile): WireCard {
+export function cardToWire(card: CardOnFile, now: Date): WireCard {
   return create(PaymentMethodSchema, {
     stripePaymentMethodId: card.cardId,
     brand: card.brand,
@@ -214,6 +215,7 @@ export function cardToWire(card: CardOnFile): WireCard {
     expMonth: card.expMonth,
     expYear: card.expYear,
     isDefault: card.isDefault,
+    cardExpiry: CardExpiry[expiryOf(card, now)],
   });
 }
 

@@ -75,7 +75,7 @@ export {
   type UsageRecord,
   type WindowInput,
 } from "./metering/index.ts";
-export { type News, type TellNews, tellNews } from "./news.ts";
+export { type CardNews, type News, type TellNews, tellNews } from "./news.ts";
 export {
   type AutoTopUp,
   type AutoTopUpInput,
@@ -112,6 +112,7 @@ export {
   type TopUpInput,
   testPayments,
   topUp,
+  warnOfExpiry,
 } from "./payments/index.ts";
 export {
   type GpuPrice,

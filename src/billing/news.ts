@@ -26,6 +26,32 @@ export type News =
       readonly amount: Money;
       /** Why it failed, one of the program's reasons; null when it succeeded. */
       readonly failure: string | null;
+    }
+  | {
+      /** A refund that went out, or that the bank could not hand out. */
+      readonly kind: "PAYMENT_REFUNDED" | "REFUND_FAILED";
+      readonly userId: string;
+      readonly paymentId: string;
+      /** The processor's id of it; "" where the processor never had it. */
+      readonly refundId: string;
+      readonly amount: Money;
+    }
+  | {
+      /** A payment that its cardholder's bank asks about or takes back, and how that ended. */
+      readonly kind: "PAYMENT_DISPUTED" | "DISPUTE_CLOSED";
+      readonly userId: string;
+      readonly paymentId: string;
+      readonly disputeId: string;
+      readonly amount: Money;
+      /** How far it is. */
+      readonly status: string;
+      /** The processor's word for why. */
+      readonly reason: string;
+    }
+  | {
+      readonly kind: "CARD_EXPIRING" | "CARD_EXPIRED";
+      readonly userId: string;
+      readonly card: CardNews;
     };
 
 export interface CreditNews {
@@ -35,6 +61,17 @@ export interface CreditNews {
   /** What is left, or what was. */
   readonly amount: Money;
   readonly expiresAt: Date;
+}
+
+/** A card as its holder knows it. */
+export interface CardNews {
+  readonly cardId: string;
+  readonly brand: string;
+  readonly last4: string;
+  readonly expMonth: number;
+  readonly expYear: number;
+  /** Top-ups use it when none is named, the automatic ones too. */
+  readonly isDefault: boolean;
 }
 
 /** Called in the transaction that forgets the news: it is told once, or again when that transaction fails. */
@@ -93,6 +130,72 @@ export async function noteCredit(tx: TxCtx, news: CreditNews): Promise<void> {
   );
 }
 
+/** Notes how a refund ended, in the transaction that ends it. */
+export async function noteRefund(
+  tx: TxCtx,
+  refund: {
+    readonly userId: string;
+    readonly paymentId: string;
+    readonly refundId: string;
+    readonly amount: Money;
+    readonly failed: boolean;
+  },
+): Promise<void> {
+  const { userId, paymentId, refundId, amount, failed } = refund;
+  await insertNews(tx, {
+    kind: failed ? "REFUND_FAILED" : "PAYMENT_REFUNDED",
+    ...{ userId, paymentId, amount, details: { refundId } },
+  });
+}
+
+/** Notes a dispute that began or ended, in the transaction that writes it down. */
+export async function noteDispute(
+  tx: TxCtx,
+  dispute: {
+    readonly userId: string;
+    readonly paymentId: string;
+    readonly disputeId: string;
+    readonly amount: Money;
+    readonly status: string;
+    readonly reason: string;
+    readonly over: boolean;
+  },
+): Promise<void> {
+  const { userId, paymentId, amount, disputeId, status, reason, over } = dispute;
+  await insertNews(tx, {
+    kind: over ? "DISPUTE_CLOSED" : "PAYMENT_DISPUTED",
+    ...{ userId, paymentId, amount, details: { disputeId, status, reason } },
+  });
+}
+
+/** Notes that a card ends soon or has ended, in the transaction that remembers that it was told. */
+export async function noteCard(
+  tx: TxCtx,
+  input: { readonly userId: string; readonly card: CardNews; readonly expired: boolean },
+): Promise<void> {
+  const kind = input.expired ? "CARD_EXPIRED" : "CARD_EXPIRING";
+  await insertNews(tx, { kind, userId: input.userId, paymentId: null, details: { card: input.card } });
+}
+
+async function insertNews(
+  tx: TxCtx,
+  news: {
+    readonly kind: News["kind"];
+    readonly userId: string;
+    readonly paymentId: string | null;
+    /** Absent: it is not about money. */
+    readonly amount?: Money;
+    readonly details: object;
+  },
+): Promise<void> {
+  const { kind, userId, paymentId, amount, details } = news;
+  await sql`
+    insert into billing_news (kind, user_id, currency, amount, payment_id, details)
+    values (${kind}, ${userId}, ${amount?.currency ?? ""}, ${amount?.nanos ?? 0n}, ${paymentId}, ${JSON.stringify(details)}::jsonb)`.execute(
+    tx.db,
+  );
+}
+
 /** Tells what was noted and forgets it; returns how much. User by user: whoever is told may lock something of each. */
 export function tellNews(ctx: DbCtx, tell: TellNews): Promise<number> {
   return withTransaction(ctx, async (tx) => {
@@ -117,6 +220,11 @@ interface Row {
     readonly markSeconds?: number;
     readonly grantId?: string;
     readonly expiresAt?: string;
+    readonly refundId?: string;
+    readonly disputeId?: string;
+    readonly status?: string;
+    readonly reason?: string;
+    readonly card?: CardNews;
   };
 }
 
@@ -144,5 +252,17 @@ function newsOf(row: Row): News {
     const { grantId = "", expiresAt = "" } = row.details;
     return { kind, userId, grantId, amount: money, expiresAt: new Date(expiresAt) };
   }
-  return { kind, userId, paymentId: row.payment_id ?? "", amount: money, failure: row.failure };
+  if (kind === "CARD_EXPIRING" || kind === "CARD_EXPIRED") {
+    return { kind, userId, card: row.details.card ?? NO_CARD };
+  }
+  const payment = { userId, paymentId: row.payment_id ?? "", amount: money };
+  const { refundId = "", disputeId = "", status = "", reason = "" } = row.details;
+  if (kind === "PAYMENT_REFUNDED" || kind === "REFUND_FAILED") return { kind, ...payment, refundId };
+  if (kind === "PAYMENT_DISPUTED" || kind === "DISPUTE_CLOSED") {
+    return { kind, ...payment, disputeId, status, reason };
+  }
+  return { kind, ...payment, failure: row.failure };
 }
+
+/** News of a card are never noted without it. */
+const NO_CARD: CardNews = { cardId: "", brand: "", last4: "", expMonth: 0, expYear: 0, isDefault: false };

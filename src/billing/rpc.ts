@@ -6,6 +6,7 @@ import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_se
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { BudgetService } from "../../gen/slipway/billing/v1/budget_service_pb.js";
 import { InvoiceService } from "../../gen/slipway/billing/v1/invoice_service_pb.js";
+import { PaymentRecordService } from "../../gen/slipway/billing/v1/payment_record_service_pb.js";
 import {
   GetReceiptResponseSchema,
   ListReceiptsResponseSchema,
@@ -74,6 +75,7 @@ import { adminRoutes } from "./rpc-admin.ts";
 import { autoTopUpService } from "./rpc-auto-top-up.ts";
 import { type BudgetedThings, budgetService } from "./rpc-budgets.ts";
 import { invoiceService } from "./rpc-invoices.ts";
+import { paymentRecordService } from "./rpc-payment-records.ts";
 import { paymentKey, takingPayments } from "./rpc-payments.ts";
 import { refundService } from "./rpc-refund.ts";
 import { usageService } from "./rpc-usage.ts";
@@ -102,6 +104,7 @@ export function billingRoutes(deps: BillingRoutesDeps): (router: ConnectRouter) 
     router.service(StripeService, stripeService(deps));
     router.service(AutoTopUpService, autoTopUpService(deps));
     router.service(BudgetService, budgetService(deps));
+    router.service(PaymentRecordService, paymentRecordService(deps));
     router.service(AdminRefundService, refundService(deps));
     adminRoutes(deps)(router);
   };
@@ -238,10 +241,12 @@ function stripeService(deps: BillingRoutesDeps): ServiceImpl<typeof StripeServic
     },
     async listStripePaymentMethods(_request, context) {
       const userId = deps.edge.ownerOf(context);
-      const cards = await listCards(callCtx(deps, context), userId);
+      const ctx = callCtx(deps, context);
+      const cards = await listCards(ctx, userId);
+      const now = ctx.clock.now();
       return create(ListStripePaymentMethodsResponseSchema, {
         stripePaymentMethodIds: cards.map((card) => card.cardId),
-        paymentMethods: cards.map(cardToWire),
+        paymentMethods: cards.map((card) => cardToWire(card, now)),
       });
     },
     async attachStripePaymentMethod(request, context) {

@@ -28,6 +28,7 @@ import { addLogs } from "./commands/models-logs.ts";
 import { addMetrics } from "./commands/models-metrics.ts";
 import { addUpdate } from "./commands/models-update.ts";
 import { addWait } from "./commands/models-wait.ts";
+import { addPaymentRecords } from "./commands/payment-records.ts";
 import { addPreflight } from "./commands/preflight.ts";
 import { addProfile } from "./commands/profile.ts";
 import { addReceipts } from "./commands/receipts.ts";
@@ -55,6 +56,7 @@ export function addWireCommands(program: Command, io: CliIo): void {
   addBalance(program, io);
   addAutoTopUp(program, io);
   addBudgets(program, io);
+  addPaymentRecords(program, io);
   addTransactions(program, io);
   addReceipts(program, io);
   addBill(program, io);

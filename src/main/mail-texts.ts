@@ -1,6 +1,6 @@
 /** The sentences that users get by mail, for what should not wait until they look. */
 import { formatMoney } from "../base/money.ts";
-import type { News } from "../billing/index.ts";
+import type { CardNews, News } from "../billing/index.ts";
 import type { NewMail } from "../mail/index.ts";
 import type { StatusMove } from "../models/index.ts";
 import { moneyOf } from "./news-money.ts";
@@ -42,9 +42,30 @@ export function mailOf(news: News): NewMail | undefined {
         body: `A payment of ${formatMoney(news.amount)} could not be taken from your card. \`slipway transactions list\` tells why.`,
         data: { amount: moneyOf(news.amount), reason: news.failure ?? "" },
       };
+    case "PAYMENT_DISPUTED":
+      return {
+        ...{ userId, kind: "payment.disputed", subject: "A payment of yours is disputed" },
+        body: `The bank of the card that paid ${formatMoney(news.amount)} ${news.status === "INQUIRY" ? "asks about that payment" : "takes that payment back, and it is taken from your balance"}. If you know of nothing, ask your bank. \`slipway disputes list\` shows how far it is.`,
+        data: { amount: moneyOf(news.amount), status: `DISPUTE_STATUS_${news.status}`, reason: news.reason },
+      };
+    case "CARD_EXPIRING":
+    case "CARD_EXPIRED":
+      return mailOfCard(news);
     default:
       return undefined;
   }
+}
+
+function mailOfCard({ kind, userId, card }: News & { readonly card: CardNews }): NewMail {
+  const { brand, last4, expMonth, expYear, isDefault } = card;
+  const ended = kind === "CARD_EXPIRED";
+  const used = isDefault ? " Top-ups use it, the automatic one too." : "";
+  return {
+    ...{ userId, kind: ended ? "card.expired" : "card.expiring" },
+    subject: ended ? "A card on file has expired" : "A card on file expires soon",
+    body: `Your ${brand} card that ends in ${last4} is valid through ${String(expMonth).padStart(2, "0")}/${expYear}.${used} Put a new one on file and make it the default.`,
+    data: { brand, last4, expMonth, expYear },
+  };
 }
 
 /** A model that stops for want of money, and when it is back. */

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { sql } from "kysely";
 import { cpuPrice, credit, fixture, tokenPriceOf, units, usage } from "../../test/support/billing.ts";
 import { modelFixture } from "../../test/support/models.ts";
+import { stripeWorld } from "../../test/support/stripe/world.ts";
 import { createGuardedClient } from "../base/guarded-client.ts";
 import { secretBox } from "../base/seal.ts";
 import { noSteps } from "../base/steps.ts";
@@ -96,6 +97,53 @@ test("payments are told as they end: taken, and declined", async (t) => {
   assert.equal(failure.type, "payment.failed");
   assert.deepEqual([failure.data.reason, failure.data.amount], ["CARD_DECLINED", amount]);
   assert.deepEqual(rest, []);
+});
+
+test("refunds, disputes and cards that end are told by ids, states and amounts, and by mail where somebody should look", async (t) => {
+  const world = await stripeWorld(t);
+  const { f, fake, stripe } = world;
+  const told = await subscribe(t, f.ctx, f.userId);
+  const stripePaymentMethodId = await world.attach("pm_card_old");
+  await world.attach();
+  await billing.setDefaultCard(f.ctx, stripe, {
+    userId: f.userId,
+    cardId: (await billing.listCards(f.ctx, f.userId))[1]?.cardId ?? "",
+  });
+  const { processorId: stripePaymentIntentId } = await world.pay({ nanos: units(9) });
+  const money = { currency: "USD", nanos: units(2) };
+  const order = { operatorId: f.userId, paymentId: stripePaymentIntentId, money, reason: "", key: "k" };
+  await billing.refundPayment(f.ctx, stripe, order);
+  fake.books.dispute(stripePaymentIntentId, "needs_response", 700);
+  await world.hear(world.newest("charge.dispute.created"));
+  await billing.warnOfExpiry(f.ctx, { now: f.now() });
+  await billing.tellNews(f.ctx, newsOf({ mail: true }).billing);
+  const amount = (count: number) => ({ currencyCode: "USD", units: String(count), nanos: 0 });
+  const [stripeRefundId] = fake.books.refunds.keys();
+  const [stripeDisputeId] = fake.books.disputes.keys();
+  const { userId } = f;
+  assert.deepEqual(
+    (await told()).map(({ type, data }) => [type, data]),
+    [
+      ["payment.succeeded", { userId, stripePaymentIntentId, amount: amount(9) }],
+      ["payment.refunded", { userId, stripePaymentIntentId, stripeRefundId, amount: amount(2) }],
+      [
+        "payment.disputed",
+        {
+          ...{ userId, stripePaymentIntentId, stripeDisputeId, amount: amount(7) },
+          ...{ status: "DISPUTE_STATUS_OPEN", reason: "fraudulent" },
+        },
+      ],
+      [
+        "card.expired",
+        { userId, stripePaymentMethodId, brand: "visa", last4: "0077", expMonth: 12, expYear: 2020 },
+      ],
+    ],
+  );
+  const { rows } = await sql<{ kind: string }>`select kind from mail_outbox order by kind`.execute(f.ctx.db);
+  assert.deepEqual(
+    rows.map(({ kind }) => kind),
+    ["card.expired", "payment.disputed"],
+  );
 });
 
 test("a balance that falls below the mark is told once for each fall, by GPU time and by tokens, and holds don't count", async (t) => {

@@ -1,6 +1,6 @@
 /** What the domains have to tell, as events of webhooks: ids, states and amounts, no names and no texts. */
 import type { Money } from "../base/money.ts";
-import type { News, TellNews } from "../billing/index.ts";
+import type { CardNews, News, TellNews } from "../billing/index.ts";
 import type { TxCtx } from "../db/db.ts";
 import { queueMail } from "../mail/index.ts";
 import type { ModelNews, ModelStatus } from "../models/index.ts";
@@ -74,7 +74,28 @@ function eventOf(news: News): { type: EventType; data: Record<string, EventValue
       return { type: "payment.failed", data: { ...paymentOf(news), reason: news.failure ?? "" } };
     case "PAYMENT_SUCCEEDED":
       return { type: "payment.succeeded", data: paymentOf(news) };
+    case "PAYMENT_REFUNDED":
+      return { type: "payment.refunded", data: { ...paymentOf(news), stripeRefundId: news.refundId } };
+    case "REFUND_FAILED":
+      return { type: "payment.refund_failed", data: { ...paymentOf(news), stripeRefundId: news.refundId } };
+    case "PAYMENT_DISPUTED":
+      return { type: "payment.disputed", data: disputeOf(news) };
+    case "DISPUTE_CLOSED":
+      return { type: "dispute.closed", data: disputeOf(news) };
+    case "CARD_EXPIRING":
+      return { type: "card.expiring", data: cardOf(news.card) };
+    case "CARD_EXPIRED":
+      return { type: "card.expired", data: cardOf(news.card) };
   }
+}
+
+function disputeOf(news: Extract<News, { readonly disputeId: string }>) {
+  const { disputeId: stripeDisputeId, status, reason } = news;
+  return { ...paymentOf(news), stripeDisputeId, status: `DISPUTE_STATUS_${status}`, reason };
+}
+
+function cardOf({ cardId: stripePaymentMethodId, brand, last4, expMonth, expYear }: CardNews) {
+  return { stripePaymentMethodId, brand, last4, expMonth, expYear };
 }
 
 function paymentOf(news: { readonly paymentId: string; readonly amount: Money }) {

@@ -81,6 +81,11 @@ export function periodicJobs(
             run: async (ctx) => void (await billing.pollEvents(ctx, payments, { now: ctx.clock.now() })),
           },
           {
+            name: "warn-of-card-expiry",
+            everyMs: 60 * MINUTE_MS,
+            run: async (ctx) => void (await billing.warnOfExpiry(ctx, { now: ctx.clock.now() })),
+          },
+          {
             name: "book-processor-lines",
             everyMs: 5 * MINUTE_MS,
             run: async (ctx) =>

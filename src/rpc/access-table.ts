@@ -12,6 +12,7 @@ import { AdminRefundService } from "../../gen/slipway/billing/v1/admin_refund_se
 import { AutoTopUpService } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { BudgetService } from "../../gen/slipway/billing/v1/budget_service_pb.js";
 import { InvoiceService } from "../../gen/slipway/billing/v1/invoice_service_pb.js";
+import { PaymentRecordService } from "../../gen/slipway/billing/v1/payment_record_service_pb.js";
 import { ReceiptService } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../gen/slipway/catalog/v1/catalog_service_pb.js";
@@ -226,6 +227,9 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     // The key or the model must be that user's, too.
     setBudget: row("USER", "write", OWNER, "budget.set"),
     removeBudget: row("USER", "write", RESOURCE, "budget.removed"),
+  ...rows(PaymentRecordService, {
+    listRefunds: row("USER", "read", { kind: "owner", field: "user_id", all: "all_users" }),
+    listDisputes: row("USER", "read", { kind: "owner", field: "user_id", all: "all_users" }),
   }),
   ...rows(AdminRefundService, {
     // The payment is found by its id, and whose it is decides nothing.

@@ -1,9 +1,11 @@
 import { lesserNanos } from "../../base/money.ts";
 import type { DbCtx, TxCtx } from "../../db/db.ts";
 import { postTransfer, readLockedBalance } from "../ledger/index.ts";
+import { noteDispute } from "../news.ts";
 import type { Apply } from "./apply-event.ts";
 import { intentOf } from "./apply-payment.ts";
 import { debtOf } from "./debt.ts";
+import { isOver, phaseOf } from "./dispute-phase.ts";
 import { type DisputeRow, lockDispute, selectDispute, updateDispute } from "./dispute-store.ts";
 import type { PaymentProcessor } from "./processor.ts";
 import { takeMoney } from "./take-money.ts";
@@ -32,8 +34,30 @@ export async function readDispute(
     if (taken && !row.taken) await take(tx, { ...row, moves });
     if (!taken && row.taken) await giveBack(tx, { ...row, moves });
     await updateDispute(tx, key, { status, taken, moves, at });
+    await noteChange(tx, { before: row, paymentId: dispute.paymentId, status, reason, taken });
     return true;
   };
+}
+
+/** Its beginning and its end; what lies between is the operator's to answer. */
+async function noteChange(
+  tx: TxCtx,
+  change: {
+    readonly before: DisputeRow;
+    readonly paymentId: string;
+    readonly status: string;
+    readonly reason: string;
+    readonly taken: boolean;
+  },
+): Promise<void> {
+  const { before, paymentId, reason } = change;
+  const { userId, disputeId, currency, amountNanos: nanos } = before;
+  const phase = phaseOf(change);
+  const note = { userId, paymentId, disputeId, amount: { currency, nanos }, status: phase, reason };
+  // Nobody has heard of a row that was made just now.
+  const isNew = before.version === 0;
+  if (isNew) await noteDispute(tx, { ...note, over: false });
+  if (isOver(phase) && (isNew || !isOver(phaseOf(before)))) await noteDispute(tx, { ...note, over: true });
 }
 
 function take(tx: TxCtx, row: DisputeRow): Promise<void> {

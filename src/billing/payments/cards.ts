@@ -89,11 +89,6 @@ async function requireOnFile(ctx: DbCtx, input: CardInput): Promise<void> {
   if (!cards.some((card) => card.cardId === input.cardId)) throw cardUnknown();
 }
 
-/** Valid through the last day of its month. */
-export function isExpired(card: Pick<CardOnFile, "expMonth" | "expYear">, now: Date): boolean {
-  return now.getTime() >= Date.UTC(card.expYear, card.expMonth);
-}
-
 export function cardUnknown(): StatusError {
   return new StatusError({
     code: "INVALID_ARGUMENT",

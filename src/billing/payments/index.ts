@@ -5,6 +5,7 @@ export {
   runAutoTopUps,
   setAutoTopUp,
 } from "./auto-topup/index.ts";
+export { type CardExpiry, expiryOf, isExpired } from "./card-expiry.ts";
 export {
   attachCard,
   cardExpired,
@@ -13,14 +14,15 @@ export {
   customerIdsOf,
   customerOf,
   detachCard,
-  isExpired,
   listCards,
   setDefaultCard,
 } from "./cards.ts";
 export { accountRestricted, debtOf } from "./debt.ts";
+export type { DisputePhase } from "./dispute-phase.ts";
 export { resumePayments } from "./drive-payment.ts";
 export { resumeRefunds } from "./drive-refund.ts";
 export { hearEvent } from "./hear-event.ts";
+export { disputesQuery, listDisputes, listRefunds, refundsQuery } from "./list-records.ts";
 export { pollEvents } from "./poll-events.ts";
 export type {
   Card,
@@ -43,6 +45,7 @@ export {
   type Reconciliation,
   reconcile,
 } from "./reconcile/index.ts";
+export type { DisputeRecord, RefundRecord } from "./records-store.ts";
 export { type RefundPaymentInput, refundPayment } from "./refund-payment.ts";
 export type { RefundRow } from "./refund-store.ts";
 export { type CardOnFile, hasTestMoney } from "./store.ts";
@@ -50,3 +53,4 @@ export { type StripeSettings, stripeMode, stripePayments } from "./stripe/index.
 export { testPayments } from "./test-processor.ts";
 export { currencyMismatch, type TopUp, type TopUpInput, topUp } from "./top-up.ts";
 export { bookProcessorLines } from "./transactions/index.ts";
+export { warnOfExpiry } from "./warn-cards.ts";

@@ -1,7 +1,9 @@
 /** What the processor says of a refund becomes ours: state and ledger in one transaction. */
 import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import { captureHolds, endHold, postTransfer } from "../ledger/index.ts";
+import { noteRefund } from "../news.ts";
 import { settleDebt } from "./debt.ts";
+import { selectIntent } from "./intent-store.ts";
 import type { Refund } from "./processor.ts";
 import { lockRefund, type RefundRow, updateRefund } from "./refund-store.ts";
 import { takeMoney } from "./take-money.ts";
@@ -21,6 +23,7 @@ export async function settleRefundIn(tx: TxCtx, seen: Seen, refund: Refund): Pro
   const { outcome, processorId } = refund;
   if (outcome.state === "succeeded" && !row.posted) await sendOut(tx, row);
   if (outcome.state === "failed") await takeBack(tx, row);
+  await noteEnd(tx, row, refund);
   await updateRefund(tx, row.refundId, {
     // A refund that went out is no longer pending, whatever it is called on its way.
     state: outcome.state === "pending" ? row.state : outcome.state,
@@ -30,6 +33,19 @@ export async function settleRefundIn(tx: TxCtx, seen: Seen, refund: Refund): Pro
     at: tx.clock.now(),
   });
   return true;
+}
+
+/** What is read again says nothing new; one that went out may still come back. */
+async function noteEnd(tx: TxCtx, row: RefundRow, { outcome, processorId }: Refund): Promise<void> {
+  if (outcome.state === "pending" || (outcome.state === "succeeded" && row.posted)) return;
+  const { userId, currency, amountNanos: nanos } = row;
+  await noteRefund(tx, {
+    userId,
+    paymentId: (await selectIntent(tx, row.intentId))?.processorId ?? "",
+    refundId: processorId || (row.processorId ?? ""),
+    amount: { currency, nanos },
+    failed: outcome.state === "failed",
+  });
 }
 
 async function sendOut(tx: TxCtx, row: RefundRow): Promise<void> {

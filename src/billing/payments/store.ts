@@ -53,6 +53,33 @@ export async function selectCards(ctx: DbCtx, userId: string): Promise<readonly 
   return rows;
 }
 
+export interface UntoldCard extends CardOnFile {
+  readonly userId: string;
+  readonly expired: boolean;
+}
+
+/** Cards of the processor that takes payments now that end before `soon` and whose users don't know; from now on they do. */
+export async function takeUntold(
+  tx: TxCtx,
+  input: { readonly now: Date; readonly soon: Date; readonly limit: number },
+): Promise<readonly UntoldCard[]> {
+  const { rows } = await sql<UntoldCard>`
+    with due as (
+      select user_id, processor, card_id, case when ends_at <= ${input.now} then 'EXPIRED' else 'EXPIRING' end as expiry
+      from payment_card, lateral (
+        select (make_date(exp_year, exp_month, 1) + interval '1 month') at time zone 'UTC' as ends_at
+      ) calendar
+      where processor = (select payments from billing_settings) and ends_at <= ${input.soon}
+        and told_expiry <> case when ends_at <= ${input.now} then 'EXPIRED' else 'EXPIRING' end
+      order by ends_at, user_id, card_id limit ${input.limit} for update of payment_card skip locked
+    )
+    update payment_card c set told_expiry = due.expiry from due
+    where (c.user_id, c.processor, c.card_id) = (due.user_id, due.processor, due.card_id)
+    returning c.user_id as "userId", c.card_id as "cardId", c.brand, c.last4, c.exp_month as "expMonth", c.exp_year as "expYear",
+      c.is_default as "isDefault", due.expiry = 'EXPIRED' as expired`.execute(tx.db);
+  return rows;
+}
+
 interface CardKey {
   readonly userId: string;
   readonly processor: string;
@@ -75,9 +102,9 @@ export function upsertCard(ctx: DbCtx, key: CardKey, card: Card, at: Date): Prom
       values (${key.userId}, ${key.processor}, ${key.cardId}, ${card.brand}, ${card.last4}, ${card.expMonth}, ${card.expYear},
         not exists (select from payment_card where user_id = ${key.userId} and processor = ${key.processor} and is_default), ${at})
       on conflict (user_id, processor, card_id) do update
-        set brand = excluded.brand, last4 = excluded.last4, exp_month = excluded.exp_month, exp_year = excluded.exp_year`.execute(
-      tx.db,
-    );
+        set brand = excluded.brand, last4 = excluded.last4, exp_month = excluded.exp_month, exp_year = excluded.exp_year,
+          told_expiry = case when (payment_card.exp_month, payment_card.exp_year) = (excluded.exp_month, excluded.exp_year)
+            then payment_card.told_expiry else '' end`.execute(tx.db);
   });
 }
 

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { TransactionStatus } from "../../../gen/tensormesh/billing/v1/billing_transaction_service_pb.js";
 import {
   AttachStripePaymentMethodResponseSchema,
+  CardExpiry,
   CreateStripePaymentIntentResponseSchema,
   DetachStripePaymentMethodResponseSchema,
   ListStripePaymentMethodsResponseSchema,
@@ -92,13 +93,20 @@ function creditFact({ left, expiresAt, reason }: CreditPot): readonly [string, s
   return ["", `${money(left)} ${until}${reason === "" ? "" : ` (${reason})`}`];
 }
 
+const EXPIRY: Readonly<Record<CardExpiry, string>> = {
+  [CardExpiry.UNSPECIFIED]: "",
+  [CardExpiry.VALID]: "",
+  [CardExpiry.EXPIRING]: "expires soon",
+  [CardExpiry.EXPIRED]: "expired",
+};
+
 async function listCards(session: Session): Promise<void> {
   const answer = await session.client(StripeService).listStripePaymentMethods({});
   const rows = answer.paymentMethods.map((card) => [
     card.brand,
     `…${card.last4}`,
     `${String(card.expMonth).padStart(2, "0")}/${card.expYear}`,
-    card.isDefault ? "default" : "",
+    [card.isDefault ? "default" : "", EXPIRY[card.cardExpiry]].filter((word) => word !== "").join(", "),
     card.stripePaymentMethodId,
   ]);
   const columns = [

@@ -114,6 +114,10 @@ ListAdjustments                     | read  | 401  | 403   403   403     | 200  
 GetAdjustment                       | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 ApproveAdjustment                   | write | 401  | 403   403   403     | 400:SECOND_ADMIN_NEEDED   200   404     | 400:SECOND_ADMIN_NEEDED   200   404
 RejectAdjustment                    | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
+ListRefunds                         | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+ListRefunds~allUsers                | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
+ListDisputes                        | read  | 401  | 200   403   403     | 200   200   404     | 200   200   404
+ListDisputes~allUsers               | read  | 401  | 403   403   403     | 200   200   404     | 200   200   404
 RefundPayment                       | write | 401  | 403   403   403     | 200   200   404     | 200   200   404
 
 CreateWebhookEndpoint               | write | 401  | 200   403   403     | 200   200   404     | 200   200   404

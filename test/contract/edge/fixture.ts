@@ -19,6 +19,7 @@ import { AdminRefundService } from "../../../gen/slipway/billing/v1/admin_refund
 import { AutoTopUpService } from "../../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { BudgetService } from "../../../gen/slipway/billing/v1/budget_service_pb.js";
 import { InvoiceService } from "../../../gen/slipway/billing/v1/invoice_service_pb.js";
+import { PaymentRecordService } from "../../../gen/slipway/billing/v1/payment_record_service_pb.js";
 import { ReceiptService } from "../../../gen/slipway/billing/v1/receipt_service_pb.js";
 import { UsageService } from "../../../gen/slipway/billing/v1/usage_service_pb.js";
 import { CatalogService } from "../../../gen/slipway/catalog/v1/catalog_service_pb.js";
@@ -62,6 +63,7 @@ export const SERVICES: readonly DescService[] = [
   AdminPricingService,
   AdminRefundService,
   AutoTopUpService,
+  PaymentRecordService,
   AdminUserService,
   BillingModelService,
   BillingTransactionService,

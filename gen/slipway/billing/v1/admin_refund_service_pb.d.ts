@@ -116,6 +116,41 @@ export declare type Refund = Message<"slipway.billing.v1.Refund"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 6;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * The processor's id of the payment.
+   *
+   * @generated from field: string stripe_payment_intent_id = 7;
+   */
+  stripePaymentIntentId: string;
+
+  /**
+   * When it last changed.
+   *
+   * @generated from field: google.protobuf.Timestamp updated_at = 8;
+   */
+  updatedAt?: Timestamp | undefined;
+
+  /**
+   * Why it failed; empty where it has not.
+   *
+   * @generated from field: string failure = 9;
+   */
+  failure: string;
+
+  /**
+   * Why it was ordered, for the books; to administrators only.
+   *
+   * @generated from field: string description = 10;
+   */
+  description: string;
+
+  /**
+   * The administrator who ordered it, to administrators only; empty: it was made at the processor.
+   *
+   * @generated from field: string ordered_by = 11;
+   */
+  orderedBy: string;
 };
 
 /**

@@ -67,6 +67,13 @@ export declare type PaymentMethod = Message<"tensormesh.billing.v1.PaymentMethod
    * @generated from field: bool is_default = 7;
    */
   isDefault: boolean;
+
+  /**
+   * How near its end it is.
+   *
+   * @generated from field: tensormesh.billing.v1.CardExpiry card_expiry = 1000;
+   */
+  cardExpiry: CardExpiry;
 };
 
 /**
@@ -450,6 +457,46 @@ export enum StripePaymentMethodType {
  * Describes the enum tensormesh.billing.v1.StripePaymentMethodType.
  */
 export declare const StripePaymentMethodTypeSchema: GenEnum<StripePaymentMethodType>;
+
+/**
+ * How near its end a card is. It is valid through the last day of its month (UTC).
+ *
+ * @generated from enum tensormesh.billing.v1.CardExpiry
+ */
+export enum CardExpiry {
+  /**
+   * Unknown.
+   *
+   * @generated from enum value: CARD_EXPIRY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Valid for more than thirty days.
+   *
+   * @generated from enum value: CARD_EXPIRY_VALID = 1;
+   */
+  VALID = 1,
+
+  /**
+   * Valid for thirty days at most.
+   *
+   * @generated from enum value: CARD_EXPIRY_EXPIRING = 2;
+   */
+  EXPIRING = 2,
+
+  /**
+   * Its month is over: it pays nothing any more.
+   *
+   * @generated from enum value: CARD_EXPIRY_EXPIRED = 3;
+   */
+  EXPIRED = 3,
+}
+
+/**
+ * Describes the enum tensormesh.billing.v1.CardExpiry.
+ */
+export declare const CardExpirySchema: GenEnum<CardExpiry>;
 
 /**
  * Cards and top-ups through the payment processor.

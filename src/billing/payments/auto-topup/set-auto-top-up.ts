@@ -3,7 +3,8 @@ import { type FieldViolation, invalidArgument } from "../../../base/status.ts";
 import { type DbCtx, withTransaction } from "../../../db/db.ts";
 import { readSettings } from "../../settings.ts";
 import { amountViolation } from "../amount-rules.ts";
-import { cardExpired, cardMissing, isExpired, listCards } from "../cards.ts";
+import { isExpired } from "../card-expiry.ts";
+import { cardExpired, cardMissing, listCards } from "../cards.ts";
 import { type AutoTopUp, selectAutoTopUp, upsertAutoTopUp, type Wanted } from "./store.ts";
 
 export interface AutoTopUpInput {

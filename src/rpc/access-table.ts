@@ -227,6 +227,7 @@ const TABLE: ReadonlyMap<string, AccessRow> = new Map([
     // The key or the model must be that user's, too.
     setBudget: row("USER", "write", OWNER, "budget.set"),
     removeBudget: row("USER", "write", RESOURCE, "budget.removed"),
+  }),
   ...rows(PaymentRecordService, {
     listRefunds: row("USER", "read", { kind: "owner", field: "user_id", all: "all_users" }),
     listDisputes: row("USER", "read", { kind: "owner", field: "user_id", all: "all_users" }),

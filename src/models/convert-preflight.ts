@@ -37,6 +37,7 @@ export function preflightToWire(found: Preflight): PreflightModelResponse {
       ok: best?.possible ?? false,
       ...(best?.possible ? { chosen: candidateToWire(best) } : {}),
       candidates: found.candidates.map(candidateToWire),
+      storageWarning: found.storageWarning,
     },
     ...(time
       ? {

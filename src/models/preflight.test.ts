@@ -305,3 +305,21 @@ test("after a start at a place, the time is the time that it took", async (t) =>
   assert.deepEqual([found.time?.starts, found.time?.readySecondsP95], [1, found.time?.readySeconds]);
   assert.ok(Math.abs((found.time?.readySeconds ?? 0) * 1_000 - took) <= 2_000);
 });
+
+test("a place that keeps nothing in the owner's external storage is told by name, where the model would use it", async (t) => {
+  const part = { bucketId: "b", modelId: "m", limitBytes: 1 };
+  const storage = { partOf: async () => part };
+  const { f, ask } = await fixture(t, { storage });
+  const cloud = { provider: "LAMBDA", gpuType: "H100", gpuCount: 1, kvCacheEnabled: true } as const;
+  assert.match(
+    (await ask(cloud)).storageWarning,
+    /^LAMBDA\/us-east-1 keeps nothing in your external storage/,
+  );
+  assert.equal((await ask({ ...cloud, kvCacheEnabled: false })).storageWarning, "");
+  const keeps = { list: async () => [], trim: async () => new Map() };
+  const deps = { ...f.deps, drivers: places.map((place) => ({ ...place, storage: keeps })) };
+  const input = { ...deployInput(f.owner.userId), ...cloud };
+  assert.equal((await preflight(f.ctx, deps, input)).storageWarning, "");
+  const none = { ...f.deps, storage: { partOf: async () => undefined } };
+  assert.equal((await preflight(f.ctx, none, input)).storageWarning, "");
+});

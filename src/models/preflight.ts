@@ -16,6 +16,7 @@ import { offersOf } from "./offers.ts";
 import { type Deploy, type DeployInput, parseDeploy } from "./parse-deploy.ts";
 import { type Candidate, candidates, choose, type Possible, type Workload } from "./place.ts";
 import type { GpuPrice, ModelsDeps, MoneyVerdict } from "./ports.ts";
+import { storageWarning } from "./storage-warning.ts";
 import { selectMeasured } from "./store/measured.ts";
 import { nameTaken } from "./store/models.ts";
 import { type TimeToReady, timeToReady } from "./time-to-ready.ts";
@@ -50,6 +51,8 @@ export interface Preflight extends Verdict {
   readonly time: TimeToReady | undefined;
   /** What the engine measured before, beside the plan; "" for nothing. */
   readonly measured: string;
+  /** That the place keeps nothing in the owner's external storage; "" where that is no matter. */
+  readonly storageWarning: string;
   /** What would work, where place or money of what was asked does not. */
   readonly alternative: Alternative | undefined;
 }
@@ -66,8 +69,13 @@ export async function preflight(ctx: DbCtx, deps: ModelsDeps, input: DeployInput
   const facts = verdict.access.facts;
   const time =
     best && facts ? await timeToReady(ctx, { path: input.modelPath, place: best.place, facts }) : undefined;
-  const measured = await measuredBefore(ctx, verdict);
-  return { ...verdict, time, measured, alternative: await alternativeTo(ctx, deps, verdict) };
+  return {
+    ...verdict,
+    time,
+    measured: await measuredBefore(ctx, verdict),
+    storageWarning: await storageWarning(ctx, deps, verdict),
+    alternative: await alternativeTo(ctx, deps, verdict),
+  };
 }
 
 /** Options whose money is asked about: the cheapest that fits is nearly always the answer. */

@@ -96,10 +96,11 @@ function accessText(verdict: AccessVerdict): string {
   ]);
 }
 
-function placeText({ candidates, chosen }: PlaceVerdict): string {
+function placeText({ candidates, chosen, storageWarning }: PlaceVerdict): string {
   const isChosen = (one: PlaceCandidate) =>
     chosen !== undefined && one.cloudProvider === chosen.cloudProvider && one.region === chosen.region;
-  return table(
+  const warning = storageWarning === "" ? "" : `note: ${storageWarning}\n`;
+  const places = table(
     [{ title: "PLACE" }, { title: "HARDWARE" }, { title: "PER HOUR", right: true }, { title: "VERDICT" }],
     candidates.map((one) => [
       `${CloudProvider[one.cloudProvider]}/${one.region}`,
@@ -110,6 +111,7 @@ function placeText({ candidates, chosen }: PlaceVerdict): string {
         : `${one.reason}: ${one.message}`,
     ]),
   );
+  return `${places}${warning}`;
 }
 
 function roomText(room: Room): string {

@@ -74,7 +74,7 @@ interface Place {
   readonly token: string;
 }
 
-async function installationWithCluster(t: TestContext): Promise<Place> {
+async function installationWithCluster(t: TestContext, drainSeconds = "5"): Promise<Place> {
   const cluster = await startCluster();
   undoAfter(t, () => cluster.close());
   const kubelet = await startKubelet(cluster, { nodes: [{ name: NODE }], images: () => slipwayImage });
@@ -90,7 +90,7 @@ async function installationWithCluster(t: TestContext): Promise<Place> {
   const kubernetes = { ...config, weights: { kind: "hostPath", path: folder } };
   const regions = [{ provider: "onprem", region: REGION, kubernetes }];
   await writeFile(file, JSON.stringify({ regions }), { mode: 0o600 });
-  const settings = { SLIPWAY_WEIGHTS_DIRS: folder, SLIPWAY_DRAIN_MAX_SECONDS: "5" };
+  const settings = { SLIPWAY_WEIGHTS_DIRS: folder, SLIPWAY_DRAIN_MAX_SECONDS: drainSeconds };
   const on = await testInstallation(t, settings);
   await on.restart({ SLIPWAY_PROVIDERS_FILE: file, SLIPWAY_PAYMENTS: "off" });
   await on.wire({
@@ -131,4 +131,67 @@ async function leftIn({ api }: Cluster): Promise<number> {
     },
   );
   return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+}
+
+test("a changed model's new replica answers before the old one goes, and no stream is cut by it", async (t) => {
+  const { cluster, on, modelPath, token } = await installationWithCluster(t, "60");
+  const extra = { modelPath, infra: PLACE, modelSpec: { contextTokens: 4_096 } };
+  const body = tinyModel("rolling", extra);
+  const modelId = must(
+    await on.wire({ method: "POST", path: "/v1/models", token, body }),
+    "model",
+    "modelId",
+  );
+  const mine = { ...on, people: { ...on.people, userToken: token } };
+  const model = await waitFor(mine, modelId, "RUNNING", 120_000);
+  const [baseURL, apiKey, name] = [at(model, "endpoint"), at(model, "apiKey"), at(model, "servedName")].map(
+    text,
+  );
+  const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
+  const [old = ""] = await podsOf(cluster);
+  let over = false;
+  /** One long stream after the other, so that one runs at every moment of the change. */
+  const streams = async () => {
+    const endings: (string | null)[] = [];
+    while (!over) endings.push(await longStream(client, name ?? ""));
+    return endings;
+  };
+  const running = [streams(), streams()];
+  const changed = await fetch(new URL(`/v1/models/${modelId}`, on.apiUrl()), {
+    method: "PATCH",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ modelSpec: { contextTokens: 2_048 } }),
+  });
+  assert.equal(changed.status, 200);
+  let together = false;
+  await until("the old pod is gone and another is there", async () => {
+    const pods = await podsOf(cluster);
+    together ||= pods.length === 2 && pods.includes(old);
+    return pods.length === 1 && pods[0] !== old;
+  });
+  over = true;
+  const endings = (await Promise.all(running)).flat();
+  assert.ok(together, "both were there for a while");
+  assert.ok(endings.length >= 2);
+  assert.deepEqual(
+    endings.filter((reason) => reason !== "length" && reason !== "stop"),
+    [],
+  );
+  await on.wire({ method: "DELETE", path: `/v1/models/${modelId}`, token });
+  await until("everything of it is gone", async () => (await leftIn(cluster)) === 0);
+});
+
+/** How it ended; what cuts it throws. */
+async function longStream(client: OpenAI, model: string): Promise<string | null> {
+  const messages = [{ role: "user", content: "Tell a long tale." } as const];
+  let ended: string | null = null;
+  const stream = await client.chat.completions.create({ model, messages, max_tokens: 1_500, stream: true });
+  for await (const piece of stream) ended = piece.choices[0]?.finish_reason ?? ended;
+  return ended;
+}
+
+async function podsOf({ api }: Cluster): Promise<readonly string[]> {
+  const path = `/api/v1/namespaces/${NAMESPACE}/pods`;
+  const { items } = await api.call<{ items: { metadata: { name: string } }[] }>("GET", path);
+  return items.map((pod) => pod.metadata.name);
 }

@@ -584,6 +584,13 @@ export declare type PlaceVerdict = Message<"slipway.model.v1.PlaceVerdict"> & {
    * @generated from field: repeated slipway.model.v1.PlaceCandidate candidates = 3;
    */
   candidates: PlaceCandidate[];
+
+  /**
+   * Empty, or a sentence that the chosen place keeps nothing in the owner's external storage, though the model would use it.
+   *
+   * @generated from field: string storage_warning = 4;
+   */
+  storageWarning: string;
 };
 
 /**

@@ -238,3 +238,16 @@ test("a replica over several nodes is a group whose workers follow the leader", 
   assert.ok(worker?.command.includes("--headless") && !leader?.command.includes("--headless"));
   assert.equal(worker?.startupProbe, undefined);
 });
+
+test("a slice of a GPU is asked for by its own name, on the nodes that have such slices", () => {
+  const product = "NVIDIA-H100-80GB-HBM3-MIG-3g.40gb";
+  const slice = {
+    resource: "nvidia.com/mig-3g.40gb",
+    memoryGib: 40,
+    nodeLabels: { "nvidia.com/gpu.product": product },
+  };
+  const pod = podOf(optionsOf({ gpus: { H100: slice } }), specOf({}, { ...HARDWARE, gpuCount: 1 }));
+  const engine = pod.containers.find((one) => one.name === "engine");
+  assert.deepEqual(engine?.resources?.limits, { "nvidia.com/mig-3g.40gb": "1" });
+  assert.match(JSON.stringify(pod.affinity), new RegExp(product));
+});

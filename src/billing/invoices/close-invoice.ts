@@ -2,8 +2,9 @@ import { type DbCtx, withTransaction } from "../../db/db.ts";
 import { monthRange } from "../journal/index.ts";
 import { buyerOf, closingOf, LATE_MAX_MS, linesBetween } from "./draw-up.ts";
 import { type InvoiceSettings, invoiceNumber, type Statement } from "./model.ts";
-import { hasMovement, type Scope, selectCutoff } from "./movement-store.ts";
+import { hasMovement, type Scope, selectCutoff, unhurried } from "./movement-store.ts";
 import { insertInvoice, type LastInvoice, lockSeries, type Owner, selectLast } from "./store.ts";
+import { describeLine } from "./words.ts";
 
 export interface CloseInvoiceInput extends Owner {
   readonly month: string;
@@ -24,14 +25,21 @@ export async function closeInvoice(ctx: DbCtx, input: CloseInvoiceInput): Promis
   );
   const scope = scopeOf({ userId, currency, to, uptoTransferId }, last);
   const openingNanos = last?.closingNanos ?? 0n;
-  const closingNanos = await closingOf(ctx, scope, balanceNanos);
-  if (openingNanos === closingNanos && !(await hasMovement(ctx, scope))) return undefined;
-  const lines = await linesBetween(ctx, scope, { openingNanos, closingNanos });
-  // Money that only went between accounts of the user's own is no news to anybody.
+  const { closingNanos, lines } = await unhurried(ctx, async (tx) => {
+    const closing = await closingOf(tx, scope, balanceNanos);
+    const moved = openingNanos !== closing || (await hasMovement(tx, scope));
+    const bounds = { openingNanos, closingNanos: closing };
+    return { closingNanos: closing, lines: moved ? await linesBetween(tx, scope, bounds) : [] };
+  });
+  // Nothing moved, or only between accounts of the user's own.
   if (lines.length === 0) return undefined;
   const { series: _, ...seller } = input.settings;
   const buyer = await buyerOf(ctx, userId);
-  const drawn = { userId, currency, month, openingNanos, closingNanos, lines, seller, buyer };
+  const worded = lines.map((line) => ({
+    ...line,
+    details: { ...line.details, text: describeLine(line) },
+  }));
+  const drawn = { userId, currency, month, openingNanos, closingNanos, lines: worded, seller, buyer };
   return issue(ctx, input, last, { ...drawn, uptoTransferId });
 }
 

@@ -23,7 +23,8 @@ const OWNERS_PAGE = 500;
 
 /**
  * Closes the months that are over, the oldest first: an invoice for everybody whose money moved. Any number of workers may do so at
- * once, and it goes on where it was cut off. Does nothing while no seller is configured. Returns the numbers that it gave.
+ * once, and it goes on where it was cut off. Does nothing while no seller is configured. Returns the numbers that it gave; throws when
+ * somebody's invoice could not be made, after everybody else's was.
  */
 export async function closeMonths(ctx: DbCtx): Promise<readonly string[]> {
   const settings = await selectInvoiceSettings(ctx);
@@ -44,6 +45,7 @@ export function isOver(month: string, now: Date): boolean {
 async function closeMonth(ctx: DbCtx, month: string, settings: InvoiceSettings): Promise<readonly string[]> {
   const before = monthRange(month).to;
   const numbers: string[] = [];
+  let failed = 0;
   let after: Owner | undefined;
   // Ends: each page begins after the one before.
   for (;;) {
@@ -51,12 +53,22 @@ async function closeMonth(ctx: DbCtx, month: string, settings: InvoiceSettings):
     if (await isClosed(ctx, month)) return numbers;
     const owners = await selectOwners(ctx, { before, after, limit: OWNERS_PAGE });
     for (const owner of owners) {
-      const number = await closeInvoice(ctx, { ...owner, month, settings });
-      if (number !== undefined) numbers.push(number);
+      try {
+        const number = await closeInvoice(ctx, { ...owner, month, settings });
+        if (number !== undefined) numbers.push(number);
+      } catch (error) {
+        failed++;
+        ctx.log.error({ err: error, userId: owner.userId, month }, "an invoice could not be made");
+      }
     }
     if (owners.length < OWNERS_PAGE) break;
     after = owners.at(-1);
   }
+  // The month stays open, and the next run makes what is missing: everybody else has theirs.
+  if (failed > 0)
+    throw new Error(
+      `invoices: ${failed} ${failed === 1 ? "invoice" : "invoices"} of ${month} could not be made`,
+    );
   await insertClose(ctx, month, ctx.clock.now());
   ctx.log.info({ month, invoices: numbers.length }, "month closed");
   return numbers;

@@ -30,7 +30,15 @@ import {
   settleSlices,
 } from "../index.ts";
 import { type MovementCode, postTransfer } from "../ledger/index.ts";
-import { closeMonths, draftInvoice, getInvoice, type Invoice, invoicesQuery, listInvoices } from "./index.ts";
+import {
+  closeMonths,
+  describeLine,
+  draftInvoice,
+  getInvoice,
+  type Invoice,
+  invoicesQuery,
+  listInvoices,
+} from "./index.ts";
 
 const SELLER = { name: "Slip & Way", address: "1 Pier\nHarbour", taxId: "XX123", note: "" };
 const MODEL = "11111111-1111-4111-8111-111111111111";
@@ -165,8 +173,9 @@ test("what is booked late into a closed month is on the next invoice; the closed
   assert.deepEqual(march, before);
   assert.deepEqual(april?.lines.map(({ amountNanos }) => amountNanos).sort(), [units(1), units(7)].sort());
   assert.deepEqual(
-    april?.lines.map((line) => line),
-    draft.lines,
+    april?.lines,
+    draft.lines.map((line) => ({ ...line, details: { ...line.details, text: describeLine(line) } })),
+    "what the draft had, in words that stay",
   );
   assert.deepEqual(
     may?.lines.map(({ amountNanos, details }) => [amountNanos, details.from]),
@@ -228,6 +237,32 @@ test("another's invoice and a missing one are the same to a user; without a sell
   }
   const own = await getInvoice(f.ctx, { ...principal, userId: f.userId }, number);
   assert.equal(own.closingNanos, units(5));
+});
+
+test("one user's invoice that can't be made holds up nobody else's, and the month stays open for it", async (t) => {
+  const f = await shop(t);
+  const other = (await createUser(f.ctx, { displayName: "other" })).id;
+  await move(f, "topup.card", units(5));
+  await move(f, "topup.card", units(3), { userId: other });
+  goTo(f, "2026-04-02T00:00:00Z");
+  const owner = new pg.Client({ connectionString: f.url });
+  await owner.connect();
+  try {
+    await owner.query(
+      `create function no() returns trigger language plpgsql as 'begin raise exception $$no$$; end';
+       create trigger zz_no before insert on invoice for each row when (new.user_id = '${other}') execute function no()`,
+    );
+    await assert.rejects(closeMonths(f.ctx), /1 invoice of 2026-03/);
+    assert.equal((await invoicesOf(f)).length, 1);
+    await owner.query("drop trigger zz_no on invoice");
+  } finally {
+    await owner.end();
+  }
+  await closeMonths(f.ctx);
+  assert.deepEqual(
+    (await invoicesOf(f, other)).map(({ number, closingNanos }) => [number, closingNanos]),
+    [["INV-2026-000002", units(3)]],
+  );
 });
 
 test("what nobody would read is one line; the database refuses a changed, added or unbalanced line, and a number out of turn", async (t) => {

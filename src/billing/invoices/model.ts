@@ -44,6 +44,8 @@ export interface LineDetails {
   readonly to: string;
   /** Movements of the ledger. */
   readonly movements: string;
+  /** The line in words, kept when the invoice was issued: what it says is frozen, too. */
+  readonly text?: string;
   readonly modelId?: string;
   readonly servedName?: string;
   readonly priceVersionId?: string;

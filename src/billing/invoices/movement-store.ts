@@ -1,10 +1,23 @@
 /** The statements that read what moved a user's money, as lines of an invoice. */
 import { type RawBuilder, sql } from "kysely";
-import type { DbCtx, TxCtx } from "../../db/db.ts";
+import { type DbCtx, type TxCtx, withTransaction } from "../../db/db.ts";
 import type { InvoiceLine } from "./model.ts";
 
 /** Movements of one code beyond these are one line: an invoice stays a document that somebody can read. */
 const SINGLE_LINES_MAX = 200;
+
+/** Of one statement of a closing: a month of somebody who calls each second is read for longer than a request may take. */
+const CLOSING_STATEMENT_MAX_MS = 10 * 60_000;
+
+/** Runs `work` with time for long statements. */
+export function unhurried<T>(ctx: DbCtx, work: (tx: TxCtx) => Promise<T>): Promise<T> {
+  return withTransaction(ctx, async (tx) => {
+    await sql`select set_config('statement_timeout', ${String(CLOSING_STATEMENT_MAX_MS)}, true)`.execute(
+      tx.db,
+    );
+    return work(tx);
+  });
+}
 
 /** Which entries: those before `to` and up to a transfer, but for those that an earlier invoice has. */
 export interface Scope {

@@ -23,8 +23,12 @@ export function isCharge({ code }: InvoiceLine): boolean {
   return code.startsWith("charge.");
 }
 
-/** "Time of 2 x H100, 3.5 h at 4.00 an hour", "Tokens of acme/chat, 12 requests: …". */
-export function describeLine({ kind, code, details }: InvoiceLine): string {
+/** The line in words: those that were kept, or "Time on 2 x H100: 3600 s at 4.00 an hour", "Tokens of acme/chat: 12 requests, …". */
+export function describeLine(line: InvoiceLine): string {
+  return line.details.text ?? inWords(line);
+}
+
+function inWords({ kind, code, details }: InvoiceLine): string {
   if (kind === "GPU_TIME") {
     const { gpuCount = 0, gpuType = "", chargedMs = "0", nanosPerHour = "0", region = "" } = details;
     const what = gpuCount === 0 ? "CPU" : `${gpuCount} x ${gpuType === "UNSPECIFIED" ? "GPU" : gpuType}`;
@@ -41,7 +45,8 @@ export function describeLine({ kind, code, details }: InvoiceLine): string {
       input === undefined || output === undefined
         ? ""
         : `, a million at ${formatAmount(BigInt(input))} in, ${formatAmount(BigInt(details.cachedNanosPerMillion ?? 0))} cached, ${formatAmount(BigInt(output))} out`;
-    return `Tokens of ${servedName}: ${requests} requests, ${promptTokens} in, ${cachedTokens} of them cached, ${completionTokens} out${prices}`;
+    const count = requests === "1" ? "1 request" : `${requests} requests`;
+    return `Tokens of ${servedName}: ${count}, ${promptTokens} in, ${cachedTokens} of them cached, ${completionTokens} out${prices}`;
   }
   const words = WORDS[code] ?? code;
   const times = details.movements === "1" ? "" : `, ${details.movements} times`;

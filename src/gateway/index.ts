@@ -1,3 +1,4 @@
+export { type Bounded, boundedBy } from "./bounded.ts";
 export { createGateway, type Gateway } from "./gateway.ts";
 export { GATEWAY_LIMITS, type GatewayLimits } from "./limits.ts";
 export type {

@@ -1,6 +1,7 @@
 /** What may happen next in a history, and how often. */
 import type { Step } from "../base/steps.ts";
 import type { Asker } from "./asker.ts";
+import { keyOf } from "./budgets.ts";
 import type { Gateway } from "./gateway.ts";
 import { workOn } from "./slots.ts";
 import { endRandom, pass, reviveDead } from "./time.ts";
@@ -79,9 +80,8 @@ function ask(world: World, asker: Asker, gateway: Gateway): void {
   const most = world.tokensFor((world.truth.paid.get(userId) ?? 0n) / BigInt(PART_MAX));
   const tokensMax = Math.max(1, Math.round(most * chance.draw("tokens") ** 2));
   const durationMs = chance.between("duration", 1_000, chance.happens("long", LONG) ? LONG_MS : SHORT_MS);
-  gateway
-    .ask(userId, tokensMax, durationMs)
-    .catch((error: unknown) => asker.refused(error, userId, world.boundOf(tokensMax)));
+  const wish = { userId, keyId: keyOf(world, userId), tokensMax, durationMs };
+  gateway.ask(wish).catch((error: unknown) => asker.refused(error, wish));
 }
 
 async function workOnSome(world: World): Promise<void> {

@@ -1,12 +1,11 @@
 /** Somebody who asks again and again until there is money: how long were they refused though there was? */
 import { REFUSED_AFTER_LOSS_MAX_MS, REFUSED_MAX_MS } from "./bounds.ts";
-import type { Gateway } from "./gateway.ts";
+import { keyOf, roomFor } from "./budgets.ts";
+import type { Gateway, Wish } from "./gateway.ts";
 import { Breach } from "./story.ts";
-import { isTooLow, type World } from "./world.ts";
+import { isShort, type World } from "./world.ts";
 
-interface Wish {
-  readonly userId: string;
-  readonly tokensMax: number;
+interface Asked extends Wish {
   readonly boundNanos: bigint;
   /** Since when it is refused and the free money was enough all the time. */
   sinceMs: number | undefined;
@@ -21,9 +20,9 @@ export class Asker {
   /** Wishes that were granted. */
   granted = 0;
   readonly #world: World;
-  #wish: Wish | undefined;
+  #wish: Asked | undefined;
   /** Refused in this step, to be judged at its end. */
-  #refused: { readonly userId: string; readonly boundNanos: bigint; readonly wish: Wish | undefined }[] = [];
+  #refused: { readonly asked: Wish; readonly boundNanos: bigint; readonly wish: Asked | undefined }[] = [];
   #asked: Gateway | undefined;
 
   constructor(world: World) {
@@ -34,19 +33,19 @@ export class Asker {
   again(gateway: Gateway, share: number): void {
     if (this.#asked?.alive) return;
     // What is not there any more can't be waited for.
-    if (this.#wish && this.#world.freeOf(this.#wish.userId) < this.#wish.boundNanos) this.#wish = undefined;
+    if (this.#wish && roomFor(this.#world, this.#wish) < this.#wish.boundNanos) this.#wish = undefined;
     this.#wish ??= this.#newWish(share);
     const wish = this.#wish;
     if (!wish) return;
     this.#asked = gateway;
     gateway
-      .ask(wish.userId, wish.tokensMax, DURATION_MS)
+      .ask(wish)
       .then(
         () => {
           this.granted++;
           this.#wish = undefined;
         },
-        (error: unknown) => this.refused(error, wish.userId, wish.boundNanos, wish),
+        (error: unknown) => this.refused(error, wish, wish),
       )
       .finally(() => {
         this.#asked = undefined;
@@ -64,40 +63,45 @@ export class Asker {
   }
 
   /** A request of anybody was refused: for want of money, or because the ledger could not be asked. */
-  refused(error: unknown, userId: string, boundNanos: bigint, wish?: Wish): void {
+  refused(error: unknown, asked: Wish, wish?: Asked): void {
+    const boundNanos = this.#world.boundOf(asked.tokensMax);
     if (error instanceof Breach) return;
     this.#world.story.counts.refused++;
-    this.#world.story.tell(`${boundNanos} for ${userId} is refused`);
-    if (isTooLow(error)) this.#refused.push({ userId, boundNanos, wish });
+    this.#world.story.tell(
+      `${boundNanos} for ${asked.keyId ?? asked.userId} is refused: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    if (isShort(error)) this.#refused.push({ asked, boundNanos, wish });
   }
 
   /** At the end of each step, with the books at hand. */
   judge(): void {
     const wish = this.#wish;
     // Others may have taken meanwhile what would have been enough.
-    if (wish && this.#world.freeOf(wish.userId) < wish.boundNanos) wish.sinceMs = undefined;
+    if (wish && roomFor(this.#world, wish) < wish.boundNanos) wish.sinceMs = undefined;
     for (const one of this.#refused.splice(0)) {
-      if (this.#world.freeOf(one.userId) < one.boundNanos) continue;
+      if (roomFor(this.#world, one.asked) < one.boundNanos) continue;
       this.#world.story.counts.refusedWhileFree++;
       if (one.wish) this.#measure(one.wish);
     }
   }
 
-  #measure(wish: Wish): void {
+  #measure(wish: Asked): void {
     const { nowMs, stormy, story } = this.#world;
     wish.sinceMs ??= nowMs;
     const forMs = nowMs - Math.max(wish.sinceMs, story.lastFaultMs);
     this.refusedMaxMs = Math.max(this.refusedMaxMs, forMs);
     const boundMs = stormy ? REFUSED_AFTER_LOSS_MAX_MS : REFUSED_MAX_MS;
     if (forMs > boundMs)
-      throw new Breach(`refused for ${forMs} ms while ${this.#world.freeOf(wish.userId)} nanos were free`);
+      throw new Breach(`refused for ${forMs} ms while ${roomFor(this.#world, wish)} nanos were free`);
   }
 
-  #newWish(share: number): Wish | undefined {
+  #newWish(share: number): Asked | undefined {
     const userId = this.#world.chance.pick("wishes", this.#world.users);
-    const free = this.#world.freeOf(userId);
+    const keyId = keyOf(this.#world, userId);
+    const free = roomFor(this.#world, { userId, keyId });
     const tokensMax = this.#world.tokensFor((free * BigInt(Math.round(share * 1_000))) / 1_000n);
     if (tokensMax < 1) return undefined;
-    return { userId, tokensMax, boundNanos: this.#world.boundOf(tokensMax), sinceMs: undefined };
+    const boundNanos = this.#world.boundOf(tokensMax);
+    return { userId, keyId, tokensMax, durationMs: DURATION_MS, boundNanos, sinceMs: undefined };
   }
 }

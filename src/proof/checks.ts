@@ -1,12 +1,14 @@
 /** The books against the truth: after every step in short, and at a history's end receipt by receipt and entry by entry. */
 import { nanosForDuration } from "../base/money.ts";
-import { booksOf, leastOf, type ReceiptRow, receiptsOf, slotsOf } from "./store.ts";
+import { checkBudgets, gpuUnder, usedOf } from "./budgets.ts";
+import { booksOf, budgetUsesOf, leastOf, type ReceiptRow, receiptsOf, slotsOf } from "./store.ts";
 import { Breach } from "./story.ts";
 import type { World } from "./world.ts";
 
 /** Nothing was served that was not paid, and each user's balance is what was paid less what arrived of that. */
 export async function checkNow(world: World): Promise<void> {
   world.truth.check();
+  checkBudgets(world);
   if (!world.moved) return;
   world.moved = false;
   for (const [userId, paid] of world.truth.paid) {
@@ -31,6 +33,17 @@ export async function checkEnd(world: World): Promise<void> {
     if (least < 0n) throw new Breach(`the balance was ${least} at some entry`);
     checkReceipts(world, userId, await receiptsOf(world.ctx, userId));
     await checkSlots(world, userId);
+  }
+  for (const budget of world.budgets) {
+    for (const row of await budgetUsesOf(world.ctx, budget.budgetId)) {
+      same("what is reserved of a budget", row.reserved, 0n);
+      const day = budget.period === "total" ? 0 : row.startsAt.getTime();
+      same(
+        `what a ${budget.kind} budget counts`,
+        row.spent,
+        usedOf(world, budget, day, true) + gpuUnder(world, budget),
+      );
+    }
   }
 }
 

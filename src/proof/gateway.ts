@@ -7,12 +7,21 @@ import { silentLog } from "../base/log.ts";
 import type { Step } from "../base/steps.ts";
 import type { UsageRecord } from "../billing/index.ts";
 import { GATEWAY_LIMITS, type Reservation } from "../gateway/index.ts";
+import { boundedFor } from "./budgets.ts";
 import type { PurseOnTrial } from "./subject.ts";
 import type { TrueRequest } from "./truth.ts";
 import type { World } from "./world.ts";
 
 /** The disk of a gateway: survives its crash, and may be lost. */
 export type Disk = UsageRecord[];
+
+/** What somebody asks for. */
+export interface Wish {
+  readonly userId: string;
+  readonly keyId: string | null;
+  readonly tokensMax: number;
+  readonly durationMs: number;
+}
 
 export interface Running {
   readonly request: TrueRequest;
@@ -61,16 +70,22 @@ export class Gateway {
   }
 
   /** Asks for money and begins; throws what the client would be told. */
-  async ask(userId: string, tokensMax: number, durationMs: number): Promise<void> {
+  async ask({ userId, keyId, tokensMax, durationMs }: Wish): Promise<void> {
     const bound = this.#world.boundOf(tokensMax);
     const deadlineAt = this.clock.monotonicMs() + durationMs;
-    const reservation = await this.#purse.reserve(userId, bound, deadlineAt);
+    const reservation = await this.#purse.reserve(
+      userId,
+      bound,
+      deadlineAt,
+      boundedFor(this.#world, userId, keyId),
+    );
     if (!this.alive) throw new Error("dead");
     const { sliceId, amountNanos: boundNanos } = reservation;
     const request = this.#world.truth.began({
       id: `req-${this.#world.ctx.random.uuid()}`,
       userId,
       sliceId,
+      keyId,
       boundNanos,
     });
     this.running.push({ request, reservation, tokensMax });
@@ -188,7 +203,7 @@ export class Gateway {
       modelId: this.#world.ground.modelId,
       servedName: this.#world.ground.servedName,
       userId: request.userId,
-      keyId: null,
+      keyId: request.keyId,
       sliceId: request.sliceId,
       priceVersionId: this.#world.ground.tokenPrice.versionId,
       promptTokens: 0,

@@ -2,6 +2,7 @@
 import { chanceOf } from "../base/chance.ts";
 import { actionsOf } from "./actions.ts";
 import { Asker } from "./asker.ts";
+import { addBudgets } from "./budgets.ts";
 import { checkEnd, checkNow } from "./checks.ts";
 import type { Ground } from "./ground.ts";
 import { turn } from "./network.ts";
@@ -58,7 +59,6 @@ async function play(world: World, asker: Asker): Promise<void> {
   for (let step = 0; step < STEPS; step++) {
     await act();
     await turn();
-    if (world.truth.breach) throw world.truth.breach;
     await checkNow(world);
     asker.judge();
   }
@@ -71,6 +71,7 @@ async function populate(world: World): Promise<void> {
   const { chance } = world;
   const users = chance.between("users", 1, 2);
   for (let user = 0; user < users; user++) await world.addUser(chance.between("cents", 100, 600));
+  for (const userId of world.users) await addBudgets(world, userId);
   const gateways = chance.between("gateways", 2, 4);
   for (let gateway = 0; gateway < gateways; gateway++) world.startGateway([]);
   for (let slot = chance.between("slots", 0, 2); slot > 0; slot--)

@@ -50,8 +50,8 @@ async function found(change: Partial<Subject>): Promise<string> {
 
 test("a purse that forgets to subtract", async () => {
   const forgetful = purseThat((purse) => ({
-    async reserve(userId, nanos, deadlineAt) {
-      const real = await purse.reserve(userId, nanos, deadlineAt);
+    async reserve(...wanted) {
+      const real = await purse.reserve(...wanted);
       // All of it is there again at once; only its record is still waited for.
       real.settle(0n, true);
       const gone = () => purse.shipped([real.sliceId]);
@@ -63,8 +63,8 @@ test("a purse that forgets to subtract", async () => {
 
 test("a purse that gives slices back while requests run", async () => {
   const hasty = purseThat((purse) => ({
-    async reserve(userId, nanos, deadlineAt) {
-      const real = await purse.reserve(userId, nanos, deadlineAt);
+    async reserve(...wanted) {
+      const real = await purse.reserve(...wanted);
       return { ...real, settle: (charge) => real.settle(charge, false), unlogged: () => {} };
     },
   }));
@@ -128,8 +128,15 @@ test("probes that charge the time of a silence", async () => {
   assert.match(await found(change), /proven|GPU/);
 });
 
+test("a lease that forgets what budgets bound", async () => {
+  const change: Partial<Subject> = {
+    leaseSlice: (ctx, { purpose: _, ...rest }) => PROGRAM.leaseSlice(ctx, rest),
+  };
+  assert.match(await found(change), /budget/);
+});
+
 test("a lease that ignores what is held", async () => {
-  await breakFunction("ledger_lock_balance", "b.balance, b.held", "b.balance, 0::bigint");
+  await breakFunction("ledger_lock_purse", "purse.balance, purse.held", "purse.balance, 0::bigint");
   await breakFunction("ledger_place_hold", "b.balance - b.held >= p_amount", "b.balance >= p_amount");
   assert.match(await found({}), /of which .* are held|promised|served/);
 });

@@ -1,8 +1,8 @@
 /** Workers that keep replicas' GPU time: windows held ahead, probes, ends; each may be lost, repeated or come late. */
-import type { SlotTime } from "../billing/index.ts";
+import { type SlotTime, slotTime } from "../billing/index.ts";
 import { type TxCtx, withTransaction } from "../db/db.ts";
 import type { TrueSlot } from "./truth.ts";
-import { isTooLow, type World } from "./world.ts";
+import { isShort, type World } from "./world.ts";
 
 /** Short, so that a history sees several. */
 const WINDOW_MS = 90_000;
@@ -46,6 +46,8 @@ export function endSlot(world: World, slot: TrueSlot): Promise<void> {
   return repeated(world, async () => {
     await withTransaction(world.ctx, (tx) => world.subject.endSlot(tx, { deploymentId, slot: 0, at }));
     world.truth.ended(slot, at.getTime());
+    const [time] = await slotTime(world.ctx, { deploymentId });
+    slot.chargedMs = time?.chargedMs ?? 0n;
     world.story.tell(`the replica of ${deploymentId} ends`);
   });
 }
@@ -91,7 +93,7 @@ async function paid(world: World, slot: TrueSlot, work: (tx: TxCtx) => Promise<S
     world.story.counts.windows = Math.max(world.story.counts.windows, time.windowNo);
     return true;
   } catch (error) {
-    if (!isTooLow(error)) throw error;
+    if (!isShort(error)) throw error;
     world.story.tell(`no money for a window of ${slot.deploymentId}`);
     return false;
   }

@@ -80,3 +80,17 @@ export async function slotsOf(ctx: DbCtx, userId: string): Promise<readonly Slot
     from gpu_slot s where s.user_id = ${userId}`.execute(ctx.db);
   return rows;
 }
+
+export interface BudgetUseRow {
+  readonly startsAt: Date;
+  readonly spent: bigint;
+  readonly reserved: bigint;
+}
+
+export async function budgetUsesOf(ctx: DbCtx, budgetId: string): Promise<readonly BudgetUseRow[]> {
+  const { rows } = await sql<BudgetUseRow>`
+    select starts_at as "startsAt", spent, reserved from budget_use where budget_id = ${budgetId}`.execute(
+    ctx.db,
+  );
+  return rows;
+}

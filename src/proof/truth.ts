@@ -3,13 +3,15 @@
  * slice, what of it reached the ledger in time, and what only the operator can have lost.
  */
 import { lesserNanos, nanosForDuration } from "../base/money.ts";
-import { SLICE_SETTLE_AFTER_MS, SLICE_SPEND_MS } from "../billing/index.ts";
+import { type LeaseInput, SLICE_SETTLE_AFTER_MS, SLICE_SPEND_MS } from "../billing/index.ts";
 import { Breach } from "./story.ts";
 
 export interface TrueRequest {
   readonly id: string;
   readonly userId: string;
   readonly sliceId: string;
+  /** The key that asked; null where it is none that a budget could bound. */
+  readonly keyId: string | null;
   readonly boundNanos: bigint;
   costNanos: bigint;
   /** written: its record is on the disk, so its answer is whole. cut: it never was, and nobody pays. */
@@ -22,6 +24,9 @@ export interface TrueRequest {
 
 interface TrueSlice {
   readonly userId: string;
+  readonly leasedAtMs: number;
+  /** What it was leased for, where budgets bound that. */
+  readonly purpose?: LeaseInput["purpose"];
   readonly amountNanos: bigint;
   readonly settleByMs: number;
   ended: "" | "closed" | "settled";
@@ -55,13 +60,13 @@ export class Truth {
     this.paid.set(userId, (this.paid.get(userId) ?? 0n) + nanos);
   }
 
-  leased(sliceId: string, slice: { userId: string; amountNanos: bigint; leasedAtMs: number }): void {
-    const { userId, amountNanos, leasedAtMs } = slice;
+  leased(sliceId: string, slice: Pick<TrueSlice, "userId" | "amountNanos" | "leasedAtMs" | "purpose">): void {
+    const { userId, amountNanos, leasedAtMs, purpose } = slice;
     const settleByMs = leasedAtMs + SLICE_SPEND_MS + SLICE_SETTLE_AFTER_MS;
-    this.slices.set(sliceId, { userId, amountNanos, settleByMs, ended: "" });
+    this.slices.set(sliceId, { userId, amountNanos, leasedAtMs, purpose, settleByMs, ended: "" });
   }
 
-  began(request: Pick<TrueRequest, "id" | "userId" | "sliceId" | "boundNanos">): TrueRequest {
+  began(request: Pick<TrueRequest, "id" | "userId" | "sliceId" | "keyId" | "boundNanos">): TrueRequest {
     const slice = this.slices.get(request.sliceId);
     if (slice?.userId !== request.userId)
       throw this.#breach("a request is served under another user's slice");
@@ -141,6 +146,7 @@ export class Truth {
 
   /** The promise: nobody is served beyond what was paid, whatever the operator lost. */
   check(): void {
+    if (this.breach) throw this.breach;
     for (const [userId, paid] of this.paid) {
       const served = this.tokensOf(userId) + this.gpuOf(userId);
       const overdraft = served - paid;
@@ -181,7 +187,8 @@ export class Truth {
   }
 }
 
-function worth(one: TrueRequest): bigint {
+/** What a request costs, or may cost while it runs. */
+export function worth(one: TrueRequest): bigint {
   if (one.state === "running") return one.boundNanos;
   return one.state === "cut" ? 0n : one.costNanos;
 }

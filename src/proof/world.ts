@@ -5,9 +5,10 @@ import { nanosForTokens } from "../base/money.ts";
 import { StatusError } from "../base/status.ts";
 import { attachCard, grantCredit, testPayments, topUp, type UsageRecord } from "../billing/index.ts";
 import type { DbCtx } from "../db/db.ts";
-import type { LeasedSlice } from "../gateway/index.ts";
+import type { LeasedSlice, PurseDeps } from "../gateway/index.ts";
 import { createUser } from "../identity/index.ts";
 import { CLOCK_SKEW_MAX_MS } from "./bounds.ts";
+import type { TrueBudget } from "./budgets.ts";
 import { Gateway } from "./gateway.ts";
 import { CURRENCY, type Ground, START } from "./ground.ts";
 import { Network } from "./network.ts";
@@ -27,6 +28,8 @@ const LEASE = "a lease";
 /** A recall that a gateway does not hear: its listening connection is just being made anew. */
 const RECALL_LOST = 0.1;
 
+type LeaseWish = Parameters<PurseDeps["control"]["leaseSlice"]>[0];
+
 export class World {
   readonly ground: Ground;
   readonly subject: Subject;
@@ -39,6 +42,7 @@ export class World {
   readonly ctx: DbCtx;
   readonly users: string[] = [];
   readonly gateways: Gateway[] = [];
+  readonly budgets: TrueBudget[] = [];
   /** What the books said of each user at the last look. */
   readonly books = new Map<string, BooksOfUser>();
   /** Looks at who was refused just now; to be called before time goes on. */
@@ -163,10 +167,7 @@ export class World {
     return quiet && [...this.books.values()].every(({ held }) => held === 0n);
   }
 
-  lease(
-    gateway: Gateway,
-    input: { sliceId: string; userId: string; wantNanos: bigint },
-  ): Promise<LeasedSlice> {
+  lease(gateway: Gateway, input: LeaseWish): Promise<LeasedSlice> {
     const now = gateway.clock.now();
     const { gatewayId } = gateway;
     return this.#send(gateway, LEASE, async () => {
@@ -178,11 +179,11 @@ export class World {
           now,
         });
         const { sliceId, amountNanos } = slice;
-        this.truth.leased(sliceId, { userId: input.userId, amountNanos, leasedAtMs: now.getTime() });
+        this.truth.leased(sliceId, { ...input, amountNanos, leasedAtMs: now.getTime() });
         this.story.tell(`${gateway.name} is leased ${amountNanos} as ${sliceId}`);
         return slice;
       } catch (error) {
-        if (isTooLow(error)) this.#recall(input.userId);
+        if (isShort(error)) this.#recall(input, isTooLow(error));
         throw error;
       }
     });
@@ -222,18 +223,32 @@ export class World {
     });
   }
 
-  /** The ledger asks all gateways to give back what they have of a user. */
-  #recall(userId: string): void {
+  /** The ledger asks all gateways to give back what they have of a user, or of what the same budget may bound. */
+  #recall({ userId, purpose }: LeaseWish, all: boolean): void {
     for (const gateway of this.live()) {
       if (this.network.faults && this.chance.happens("recall lost", RECALL_LOST)) {
         this.story.fault(`${gateway.name} does not hear a recall`);
         continue;
       }
-      for (const [sliceId, slice] of this.truth.slices) if (slice.userId === userId) gateway.recall(sliceId);
+      for (const [sliceId, slice] of this.truth.slices)
+        if (slice.userId === userId && (all || shares(slice.purpose, purpose))) gateway.recall(sliceId);
     }
   }
 }
 
-export function isTooLow(error: unknown): boolean {
+function shares(one: LeaseWish["purpose"], other: LeaseWish["purpose"]): boolean {
+  if (!one || !other) return false;
+  const kinds = ["keyId", "modelId", "servedName"] as const;
+  return kinds.some((kind) => one[kind] !== null && one[kind] === other[kind]);
+}
+
+/** The balance is too low, or a budget. */
+export function isShort(error: unknown): boolean {
+  return (
+    error instanceof StatusError && (error.reason === "BALANCE_TOO_LOW" || error.reason === "BUDGET_EXCEEDED")
+  );
+}
+
+function isTooLow(error: unknown): boolean {
   return error instanceof StatusError && error.reason === "BALANCE_TOO_LOW";
 }

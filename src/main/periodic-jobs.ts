@@ -5,7 +5,7 @@ import { purgeIdempotency } from "../idempotency/index.ts";
 import { purgeLogins } from "../identity/index.ts";
 import type { PeriodicJob } from "../jobs/index.ts";
 import { deliverMail, type Mailer, purgeMail } from "../mail/index.ts";
-import { type ModelsDeps, resumePaid, sweep } from "../models/index.ts";
+import { type ModelsDeps, resumePaid, sweep, tellLeaks } from "../models/index.ts";
 import { pruneServed } from "../observability/index.ts";
 import { purgeLoginState } from "../openid-provider/index.ts";
 import { type StorageDeps, sweepStorage } from "../storage/index.ts";
@@ -160,6 +160,11 @@ export function periodicJobs(
       name: "sweep-machines",
       everyMs: 5 * MINUTE_MS,
       run: async (ctx) => void (await sweep(ctx, models, { now: ctx.clock.now() })),
+    },
+    {
+      name: "tell-leaks",
+      everyMs: DAY_MS,
+      run: async (ctx) => void (await tellLeaks(ctx, models)),
     },
     {
       name: "sweep-storage",

@@ -20,6 +20,7 @@ import type { RoleName } from "./roles.ts";
 import { startApi } from "./start-api.ts";
 import { gatewayRateLimit, startGateway } from "./start-gateway.ts";
 import { startWorker } from "./start-worker.ts";
+import { addSweepMetrics } from "./sweep-metrics.ts";
 import { urlOf } from "./url-of.ts";
 import { VERSION } from "./version.ts";
 import { addWebhookMetrics } from "./webhook-metrics.ts";
@@ -95,6 +96,7 @@ export async function serve(
     }
     if (roles.includes("worker")) {
       addLedgerMetrics(registry, installation.ctx);
+      addSweepMetrics(registry, installation.ctx, models);
       const onAttempt = addWebhookMetrics(registry, installation.ctx);
       const counted = { webhooks: { ...webhooks, onAttempt }, storage };
       undo.push(startWorker(installation, models, payments, counted));

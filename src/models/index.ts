@@ -3,6 +3,7 @@ export { createModelChanges, MODELS_CHANNEL, type ModelChanges, ROUTES_CHANNEL }
 export { deleteModel } from "./delete-model.ts";
 export { type DeployHooks, deployModel } from "./deploy-model.ts";
 export { getModel } from "./get-model.ts";
+export { findLeaks, type Leaks, tellLeaks } from "./leaks.ts";
 export { LIMITS, type ModelLimits } from "./limits.ts";
 export { type EventsPage, listEvents } from "./list-events.ts";
 export { type ListModelsInput, listModels, type ModelsPage } from "./list-models.ts";

@@ -72,12 +72,14 @@ function unknown(wanted: WantedPlace, known: readonly string[]): StatusError {
 /** A driver that knows what is wrong with its place says it best. */
 function unavailable(driver: Driver, error: unknown): StatusError {
   const own = error instanceof StatusError && OWN_WORDS.includes(error.reason) ? error.message : undefined;
+  const message =
+    own ??
+    `The provider ${driver.provider} does not answer at the moment. Try again, or deploy to another place.`;
   return new StatusError({
     code: "UNAVAILABLE",
     reason: "PLACE_UNAVAILABLE",
-    message:
-      own ??
-      `The provider ${driver.provider} does not answer at the moment. Try again, or deploy to another place.`,
+    message,
+    violations: [{ field: "infra", description: message, reason: "PLACE_UNAVAILABLE" }],
     retryAfterMs: 15_000,
   });
 }

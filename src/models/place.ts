@@ -180,7 +180,8 @@ function checkKind(offer: Offer, { wanted }: Workload): StatusError | undefined 
   }
   if (!cpuOffer && (wanted.gpuType === "UNSPECIFIED" || wanted.gpuType === offer.gpuType)) return undefined;
   const asked = wanted.gpuType === "UNSPECIFIED" ? "GPUs" : `GPUs of type ${wanted.gpuType}`;
-  return problem("GPU_TYPE_UNAVAILABLE", `${at(offer)} has ${kindOf(offer)}, no ${asked}.`, "gpu_type");
+  const message = `${at(offer)} has ${kindOf(offer)}, no ${asked}. Ask for what it has, or for another place.`;
+  return problem("GPU_TYPE_UNAVAILABLE", message, "gpu_type");
 }
 
 function checkReach(offer: Offer): StatusError | undefined {

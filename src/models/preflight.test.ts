@@ -6,6 +6,7 @@ import { StatusError } from "../base/status.ts";
 import { setGpuPrice } from "../billing/index.ts";
 import { acceptTos } from "../identity/index.ts";
 import type { Driver, RegionOffer } from "../providers/driver.ts";
+import type { DeployInput } from "./parse-deploy.ts";
 import type { ModelsDeps } from "./ports.ts";
 import { preflight } from "./preflight.ts";
 
@@ -113,6 +114,69 @@ test("a provider that does not answer is unavailable, not unknown", async (t) =>
   const { ask } = await fixture(t, { drivers: [silent] });
   const [problem] = (await ask()).problems;
   assert.deepEqual([problem?.reason, problem?.code], ["PLACE_UNAVAILABLE", "UNAVAILABLE"]);
+});
+
+const refuses = (message: string) => ({
+  ...driver("cloud", "LAMBDA", []),
+  offers: () =>
+    Promise.reject(new StatusError({ code: "UNAUTHENTICATED", reason: "PLACE_UNAVAILABLE", message })),
+});
+
+/** What is asked, of which places, and the field and the words that the answer must have. */
+const BAD: readonly [string, Partial<DeployInput>, readonly Driver[], string, RegExp][] = [
+  [
+    "a region that nobody configured",
+    { regions: { LAMBDA: "mars-1" } },
+    places,
+    "infra",
+    /not configured.*us-east-1/,
+  ],
+  ["a provider that nobody configured", { provider: "YOTTA" }, places, "infra", /None of that provider/],
+  [
+    "a node of another region",
+    { gpuType: "H100", gpuCount: 1, nodeId: "x" },
+    places,
+    "node_id",
+    /It has n1\. Leave/,
+  ],
+  [
+    "a GPU type that the place has not",
+    { provider: "LAMBDA", gpuType: "B200", gpuCount: 1 },
+    places,
+    "gpu_type",
+    /has A100 GPUs, no GPUs of type B200. Ask for/,
+  ],
+  [
+    "more GPUs than a machine has",
+    { gpuType: "H100", gpuCount: 9 },
+    places,
+    "gpu_count",
+    /Ask for 8 or fewer/,
+  ],
+  [
+    "credentials that are refused",
+    { provider: "LAMBDA" },
+    [refuses("Lambda refuses our API key. Renew it.")],
+    "infra",
+    /API key. Renew it/,
+  ],
+  [
+    "a cluster that can't be reached",
+    { provider: "NEBIUS" },
+    [{ ...driver("c", "NEBIUS", []), offers: () => Promise.reject(new Error("ECONNREFUSED")) }],
+    "infra",
+    /does not answer.*Try again/,
+  ],
+];
+
+test("each bad input about the place is told with its field and the way out", async (t) => {
+  const { f } = await fixture(t);
+  for (const [what, change, drivers, field, words] of BAD) {
+    const asked = { ...deployInput(f.owner.userId), ...change };
+    const [problem] = (await preflight(f.ctx, { ...f.deps, drivers }, asked)).problems;
+    assert.equal(problem?.violations[0]?.field, field, what);
+    assert.match(problem.message, words, what);
+  }
 });
 
 const GIB = 2 ** 30;

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { modelFixture } from "../../test/support/models.ts";
+import { silentLog } from "../base/log.ts";
 import type { ProviderMachine } from "../providers/driver.ts";
+import { tellLeaks } from "./leaks.ts";
 import { sweep } from "./sweep.ts";
 
 const TEN_MINUTES = 10 * 60_000;
@@ -104,4 +106,31 @@ test("a provider that can't be listed is left alone", async (t) => {
   const f = await modelFixture(t);
   const silent = { ...f.local, list: async () => Promise.reject(new Error("down")) };
   assert.deepEqual(await sweep(f.ctx, { ...f.deps, drivers: [silent] }, { now: f.clock.now() }), []);
+});
+
+test("each day it is told whether anything leaks: what should be gone by now, what is blocked, and who was not swept", async (t) => {
+  const { f, deps, add, pass } = await fixture(t);
+  const lines: string[] = [];
+  const note = (level: string) => (_facts: unknown, line: string) => void lines.push(`${level} ${line}`);
+  const log = { ...silentLog, info: note("info"), error: note("error") } as typeof silentLog;
+  const tell = () => tellLeaks({ ...f.ctx, log }, deps);
+  assert.deepEqual((await tell()).unswept, ["local"]);
+  await pass();
+  assert.deepEqual(await tell(), { leaks: 0, sweptAt: f.clock.now(), blocked: [], unswept: [] });
+  add("sw-lost");
+  await pass({ reportOnly: true });
+  assert.equal((await tell()).leaks, 0, "what was only just seen is not leaked yet");
+  f.clock.advance(2 * TEN_MINUTES + 1);
+  await pass({ reportOnly: true });
+  assert.equal((await tell()).leaks, 1);
+  await pass();
+  await pass();
+  assert.equal((await tell()).leaks, 0);
+  assert.deepEqual(lines, [
+    "error leaks: 0",
+    "info leaks: 0",
+    "info leaks: 0",
+    "error leaks: 1",
+    "info leaks: 0",
+  ]);
 });

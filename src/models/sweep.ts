@@ -5,6 +5,7 @@ import type { ModelsDeps } from "./ports.ts";
 import { within } from "./reconcile/calls.ts";
 import { selectOwnedNames } from "./store/attempts.ts";
 import { keepUnowned } from "./store/installation.ts";
+import { keepSweep } from "./store/sweeps.ts";
 
 /** Share of a driver's machines that one pass may remove; at least one. */
 const REMOVE_SHARE_MAX = 0.1;
@@ -87,6 +88,7 @@ async function sweepDriver(
       "too many machines without an owner: none is removed until an administrator has looked",
     );
   }
+  await keepSweep(ctx, { driver: driver.name, sweptAt: input.now, listed: machines.length, blocked });
   const removed = blocked || input.reportOnly ? [] : await removeAll(ctx, deps, driver, due);
   return { ...facts, removed };
 }

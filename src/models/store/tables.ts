@@ -139,6 +139,7 @@ export type Tables = {
   engine_measured: EngineMeasuredTable;
   model_attempt_plan: { name: string; hardware: Json<Hardware>; plan: Json<EnginePlan> };
   model_event: EventTable;
+  machine_sweep: { driver: string; swept_at: Date; listed: number; blocked: boolean };
   unowned_machine: { driver: string; name: string; first_seen_at: Date };
   installation: { only_row: boolean; id: string; created_at: Date };
 };

@@ -154,6 +154,12 @@ const PROOFS: readonly Proof[] = [
     missing: podsMissing,
   },
   {
+    name: "Lambda Cloud: histories of workers that die and of an API that errs, each replica with one machine",
+    minutesMax: 10,
+    files: ["src/providers/lambda/histories.test.ts"],
+    env: { SLIPWAY_LAMBDA_HISTORIES: "1000" },
+  },
+  {
     name: "histories of the whole control plane",
     minutesMax: 10,
     files: ["test/sim/sim.test.ts"],

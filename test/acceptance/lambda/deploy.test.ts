@@ -47,6 +47,30 @@ test("a model at Lambda runs, answers through the gateway, finds its last prompt
   assert.equal(account.fake.launches.length, 1, "there never was a second one");
 });
 
+test("a machine that Lambda takes away is replaced by one other, and the model answers again", async (t) => {
+  const { account, on, token } = await installationWithAccount(t);
+  const answer = await on.wire({ method: "POST", path: "/v1/models", token, body: MODEL });
+  const modelId = must(answer, "model", "modelId");
+  const mine = { ...on, people: { ...on.people, userToken: token } };
+  await waitFor(mine, modelId, "RUNNING", 120_000);
+  const [first] = account.fake.alive();
+  assert.ok(first);
+  await account.fake.destroy(first.id);
+  await until("another is launched", async () => account.fake.launches.length === 2, 120_000);
+  const model = await waitFor(mine, modelId, "RUNNING", 120_000);
+  const client = new OpenAI({ baseURL: text(at(model, "endpoint")), apiKey: text(at(model, "apiKey")) });
+  const messages = [{ role: "user" as const, content: "Are you there?" }];
+  const { choices } = await client.chat.completions.create({
+    model: text(at(model, "servedName")),
+    messages,
+    max_tokens: 4,
+  });
+  assert.equal(choices.length, 1);
+  assert.equal(account.fake.alive().length, 1);
+  await on.wire({ method: "DELETE", path: `/v1/models/${modelId}`, token });
+  await until("its machine is given back", async () => account.fake.alive().length === 0);
+});
+
 test("what Lambda can't give is told before anything is launched, and doctor reads the account only", async (t) => {
   const { account, on, token, env } = await installationWithAccount(t);
   const problemOf = async (extra: Record<string, Json>) => {

@@ -6,7 +6,6 @@ import { sql } from "kysely";
 import {
   CURRENCY,
   cpuPrice,
-  credit,
   type Fixture,
   fixture,
   tokenPriceOf,
@@ -25,7 +24,9 @@ import {
   closeSlice,
   endSlot,
   ensureWindowHeld,
+  expireCredit,
   type GpuPrice,
+  grantCredit,
   holdNextWindow,
   ingestUsage,
   leaseSlice,
@@ -56,6 +57,8 @@ const step = fc.oneof(
       do: fc.constant("credit"),
       user: fc.nat(1),
       cents: fc.integer({ min: 1, max: 300 }),
+      /** Until it expires; null: never. */
+      minutes: fc.constantFrom(null, null, 1, 5),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("topUp"), user: fc.nat(1), key: fc.nat(3) }) },
@@ -152,7 +155,7 @@ async function deed(world: World, one: Step): Promise<void> {
   switch (one.do) {
     case "credit": {
       const nanos = units(one.cents / 100);
-      await credit(f, nanos, userAt(one.user));
+      await give(f, nanos, userAt(one.user), one.minutes);
       return paidIn(world, userAt(one.user), nanos);
     }
     case "topUp":
@@ -196,6 +199,19 @@ async function deed(world: World, one: Step): Promise<void> {
   }
 }
 
+async function give(f: Fixture, nanos: bigint, userId: string, minutes: number | null): Promise<void> {
+  await grantCredit(f.ctx, {
+    ...{
+      operatorId: userId,
+      userId,
+      amount: { currency: CURRENCY, nanos },
+      reason: "",
+      key: f.ctx.random.uuid(),
+    },
+    expiresAt: minutes === null ? null : new Date(f.now().getTime() + minutes * 60_000),
+  });
+}
+
 function windowOf(world: World, slot: number) {
   const { f, deploymentId, gpu, users } = world;
   return {
@@ -233,6 +249,7 @@ async function use(world: World, picks: readonly number[], tokens: number, again
 
 async function check(world: World): Promise<void> {
   const { f } = world;
+  await expireCredit(f.ctx);
   assert.deepEqual(await auditLedger(f.ctx), { unbalancedTransfers: 0, wrongBalances: 0 });
   assert.equal(await rebuildBalances(f.ctx), 0);
   await sealTransfers(f.ctx);
@@ -273,20 +290,26 @@ async function check(world: World): Promise<void> {
   );
 }
 
-/** Balance = what came in − what windows and tokens cost, and the statement says the same. */
+/** Balance = what came in − what windows and tokens cost and what expired, and the statement says the same. */
 async function checkUser(world: World, userId: string): Promise<void> {
   const { f } = world;
   const balance = await balanceOf(f.ctx, userId);
   assert.ok(balance.availableNanos >= 0n && balance.heldNanos >= 0n);
-  const spent = await one<{ gpu: bigint; tokens: bigint; uneven: bigint }>(
+  const spent = await one<{ gpu: bigint; tokens: bigint; expired: bigint; uneven: bigint }>(
     f,
     sql`select
       (select coalesce(sum(charge_nanos), 0)::bigint from gpu_window where user_id = ${userId}) as gpu,
       (select coalesce(sum(charge_nanos), 0)::bigint from usage_record where user_id = ${userId}) as tokens,
+      (select coalesce(-sum(e.amount), 0)::bigint from ledger_entry e join ledger_account a on a.id = e.account_id
+        join ledger_transfer t on t.id = e.transfer_id
+        where a.owner_id = ${userId} and t.code = 'credit.expire') as expired,
       (select count(*) from gpu_window where user_id = ${userId}
         and charged_ms > ${WINDOW_MS}) as uneven`,
   );
-  assert.equal(balance.totalNanos, (world.paidIn.get(userId) ?? 0n) - spent.gpu - spent.tokens);
+  assert.equal(
+    balance.totalNanos,
+    (world.paidIn.get(userId) ?? 0n) - spent.gpu - spent.tokens - spent.expired,
+  );
   assert.equal(spent.uneven, 0n);
   const query = { userId, codes: undefined, modelId: "" };
   let total = 0n;

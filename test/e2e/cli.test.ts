@@ -91,8 +91,13 @@ test("an administrator brings a user from nothing to a serverless answer, and ea
   assert.equal(poor.status, 6);
   assert.match(poor.stderr, /BALANCE_TOO_LOW/);
   ok(await grace(["topup", "5"]));
-  ok(await admin(["admin", "credit", "grace@example.com", "2.5", "--note", "welcome"]));
-  assert.equal(fact(ok(await grace(["balance"])), "balance"), "7.50 USD");
+  const grant = ["admin", "credit", "grace@example.com", "2.5", "--note", "welcome", "--expires", "90d"];
+  ok(await admin(grant));
+  const balance = ok(await grace(["balance"]));
+  assert.equal(fact(balance, "balance"), "7.50 USD");
+  assert.match(balance.stdout, /2\.50 USD expires 20.* \(welcome\)/);
+  const much = await admin(["admin", "credit", "grace@example.com", "500"]);
+  assert.match(much.stderr, /SECOND_ADMIN_NEEDED/);
   ok(await grace([...deploy, "--wait"]));
 
   const prices = ["--input", "0.10", "--output-price", "0.40"];

@@ -133,7 +133,7 @@ export {
 export type { GpuReceipt, Receipt, TokenReceipt } from "./receipt-store.ts";
 export { getReceipt, listReceipts, receiptsQuery } from "./receipts.ts";
 export { type BillingRoutesDeps, billingRoutes } from "./rpc.ts";
-export type { BudgetedThings } from "./rpc-budgets.ts";
+export { type BudgetedThings, setKeyBudgets } from "./rpc-budgets.ts";
 export { moneyCameSince, type Runway, runwayOf, watchRunways } from "./runway/index.ts";
 export { type BillingSettings, configureBilling, type PaymentsMode, readSettings } from "./settings.ts";
 export { pruneSpending } from "./spending/index.ts";

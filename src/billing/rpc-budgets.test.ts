@@ -3,9 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Cleanup } from "../../test/support/cleanup.ts";
 import { type Person, people, restEdge } from "../../test/support/rest-edge.ts";
-import { createApiKey, deleteApiKey } from "../identity/index.ts";
+import { createApiKey, deleteApiKey, identityRoutes, listApiKeys } from "../identity/index.ts";
 import * as edge from "../rpc/index.ts";
-import { type BudgetedThings, billingRoutes, configureBilling, grantCredit, leaseSlice } from "./index.ts";
+import {
+  type BudgetedThings,
+  billingRoutes,
+  configureBilling,
+  grantCredit,
+  leaseSlice,
+  setKeyBudgets,
+} from "./index.ts";
 
 const BUDGETS = "/v1/billing/budgets";
 const MODEL = "11111111-1111-4111-8111-111111111111";
@@ -21,7 +28,10 @@ async function setup(t: Cleanup) {
     isModelOf: async (_ctx, { userId, modelId }) => userId === ada.id && modelId === MODEL,
     isPublished: async (_ctx, name) => name === "vendor/tiny",
   };
-  const { call } = restEdge(t, ctx, [billingRoutes({ db: ctx.db, edge, payments: undefined, budgeted })]);
+  const { call } = restEdge(t, ctx, [
+    billingRoutes({ db: ctx.db, edge, payments: undefined, budgeted }),
+    identityRoutes({ db: ctx.db, edge, setKeyBudgets }),
+  ]);
   const amount = { currency: "USD", nanos: 10n ** 12n };
   await grantCredit(ctx, { operatorId: root.id, userId: ada.id, amount, reason: "t", key: "k" });
   const keyOf = async (who: Person) =>
@@ -73,6 +83,26 @@ test("a budget is set, shown with what is reserved and when it resets, changed, 
   assert.equal((await call(ada, "PUT", BUDGETS, wanted)).status, 200);
   await deleteApiKey(ctx, { principal, keyId: key });
   assert.equal((await listed()).length, 2, "a deleted key's budget is gone with it");
+});
+
+test("a key is made with its budgets or not at all", async (t) => {
+  const { ctx, call, ada } = await setup(t);
+  const make = (...budgets: object[]) => call(ada, "POST", "/v1/users/api-keys", { budgets });
+  const day = { period: "BUDGET_PERIOD_DAY", limit: usd("1") };
+  const made = await make(day, { ...day, period: "BUDGET_PERIOD_TOTAL" });
+  assert.equal(made.status, 200, JSON.stringify(made.body));
+  const { budgets } = (await call(ada, "GET", BUDGETS)).body as unknown as { budgets: { subject: string }[] };
+  assert.deepEqual(
+    budgets.map(({ subject }) => subject),
+    [made.body.apiKey?.id, made.body.apiKey?.id],
+  );
+  const before = (await listApiKeys(ctx, { userId: ada.id, includeDeleted: true })).length;
+  assert.equal((await make(day, day)).reason, "INVALID_FIELD", "one of each period");
+  assert.equal((await make({ ...day, limit: usd("0") })).reason, "INVALID_FIELD");
+  const huge = await make(day, { period: "BUDGET_PERIOD_MONTH", limit: usd("1000000001") });
+  assert.equal(huge.reason, "AMOUNT_INVALID");
+  assert.match(JSON.stringify(huge.body), /budgets\[1\]\.limit/);
+  assert.equal((await listApiKeys(ctx, { userId: ada.id, includeDeleted: true })).length, before);
 });
 
 test("what is no budget is refused with the field and the rule, and another's key is not there", async (t) => {

@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
+  type BudgetLimit,
   type BudgetService,
   ListBudgetsResponseSchema,
   RemoveBudgetResponseSchema,
@@ -9,7 +10,7 @@ import {
 } from "../../gen/slipway/billing/v1/budget_service_pb.js";
 import { isUuid } from "../base/id.ts";
 import { invalidArgument, StatusError } from "../base/status.ts";
-import type { DbCtx } from "../db/db.ts";
+import type { DbCtx, TxCtx } from "../db/db.ts";
 import { callCtx, listApiKeys, mayReach, type RoutesDeps } from "../identity/index.ts";
 import { type BudgetSubject, listBudgets, removeBudget, setBudget } from "./budgets/index.ts";
 import { budgetKindFromWire, budgetToWire, moneyFromWire, periodFromWire } from "./convert.ts";
@@ -50,6 +51,20 @@ export function budgetService(
       return create(RemoveBudgetResponseSchema);
     },
   };
+}
+
+/** Sets the budgets of a key that was just made, in the transaction that makes it. Throws AMOUNT_INVALID, CURRENCY_MISMATCH. */
+export async function setKeyBudgets(
+  tx: TxCtx,
+  key: { readonly userId: string; readonly keyId: string },
+  budgets: readonly BudgetLimit[],
+): Promise<void> {
+  const of = { userId: key.userId, kind: "key", subject: key.keyId } as const;
+  for (const [at, one] of budgets.entries()) {
+    const period = periodFromWire(one.period);
+    const field = `budgets[${at}].limit`;
+    if (period) await setBudget(tx, { ...of, period, limit: moneyFromWire(one.limit), field });
+  }
 }
 
 /** Ids are one however they are written. Throws UUID_MALFORMED. */

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
   BudgetKind,
+  BudgetLimitSchema,
   BudgetPeriod,
   BudgetService,
   ListBudgetsRequestSchema,
@@ -11,11 +12,32 @@ import {
   SetBudgetRequestSchema,
 } from "../../gen/slipway/billing/v1/budget_service_pb.js";
 import { UserBalanceService } from "../../gen/tensormesh/billing/v1/user_balance_service_pb.js";
+import { UserService } from "../../gen/tensormesh/user/v1/user_service_pb.js";
 import { cli, controlPlane, START, USER_ID } from "./testing/harness.ts";
 import { MODEL_ID } from "./testing/models.ts";
 
 const usd = (units: bigint, nanos = 0) => ({ currencyCode: "USD", units, nanos });
 const ID = "33333333-3333-4333-8333-333333333333";
+
+test("a key is made with its budgets", async (t) => {
+  const asked: unknown[] = [];
+  const plane = await controlPlane(t, (router) => {
+    router.service(UserBalanceService, { getUserBalance: () => ({ balance: usd(1n) }) });
+    router.service(UserService, {
+      createUserApiKey: ({ budgets }) => {
+        asked.push(...budgets);
+        return { apiKey: { id: ID, secret: "sk-new" } };
+      },
+    });
+  });
+  const slipway = await cli(t, plane.env);
+  const made = ["keys", "create", "--day-budget", "5", "--total-budget", "0.25"];
+  assert.match((await slipway.run(made)).stdout, /sk-new/);
+  assert.deepEqual(asked, [
+    create(BudgetLimitSchema, { period: BudgetPeriod.DAY, limit: usd(5n) }),
+    create(BudgetLimitSchema, { period: BudgetPeriod.TOTAL, limit: usd(0n, 250_000_000) }),
+  ]);
+});
 
 test("budgets are set on a key, a model or a catalogue's name, shown with what is left, and removed", async (t) => {
   const asked: unknown[] = [];

@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { BudgetLimit } from "../../gen/slipway/billing/v1/budget_service_pb.js";
 import {
   AdminIdentityService,
   CreateAccessTokenResponseSchema,
@@ -30,7 +31,7 @@ import {
   UserService,
 } from "../../gen/tensormesh/user/v1/user_service_pb.js";
 import { parsePage } from "../base/page.ts";
-import type { DbCtx } from "../db/db.ts";
+import type { DbCtx, TxCtx } from "../db/db.ts";
 import { acceptTos } from "./accept-tos.ts";
 import { requireAbilityRightsOver, requireAppointment, requireTokenRightsOver } from "./access.ts";
 import { changeRole, setUserDisabled } from "./change-role.ts";
@@ -64,6 +65,12 @@ export interface IdentityRoutesDeps extends RoutesDeps {
   readonly terms?: Terms | undefined;
   /** Where users set their passwords; absent where none do. */
   readonly passwordPage?: PasswordPage;
+  /** Sets what a key that was just made may cost. Identity knows no money, but a key must not open a request before its budget stands. */
+  readonly setKeyBudgets?: (
+    tx: TxCtx,
+    key: { readonly userId: string; readonly keyId: string },
+    budgets: readonly BudgetLimit[],
+  ) => Promise<void>;
   /** What the payment processor calls these users, of those whom it knows. Identity knows no money, profiles show it. */
   readonly customerIds?: (ctx: DbCtx, userIds: readonly string[]) => Promise<ReadonlyMap<string, string>>;
 }
@@ -119,6 +126,8 @@ function userService(deps: IdentityRoutesDeps): ServiceImpl<typeof UserService> 
       return answeredOnce(deps, context, CreateUserApiKeyResponseSchema, async (tx) => {
         await requireTerms(tx, deps.terms, input.userId);
         const { apiKey, secret } = await createApiKey(tx, input);
+        const { userId, id: keyId } = apiKey;
+        await deps.setKeyBudgets?.(tx, { userId, keyId }, request.budgets);
         return create(CreateUserApiKeyResponseSchema, { apiKey: apiKeyToWire(apiKey, secret) });
       });
     },

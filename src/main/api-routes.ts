@@ -36,7 +36,10 @@ export function apiRoutes(needs: ApiRoutesDeps): readonly ((router: ConnectRoute
   const { db, models, payments, webhooks, passwordPage, storage } = needs;
   const deps = { db, edge };
   return [
-    identityRoutes({ ...deps, terms: models.terms, customerIds: billing.customerIdsOf, passwordPage }),
+    identityRoutes({
+      ...{ ...deps, terms: models.terms, passwordPage },
+      ...{ customerIds: billing.customerIdsOf, setKeyBudgets: billing.setKeyBudgets },
+    }),
     billing.billingRoutes({ ...deps, payments, budgeted }),
     modelRoutes({ ...deps, models }),
     catalogRoutes(deps),

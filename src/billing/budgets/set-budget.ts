@@ -15,6 +15,8 @@ export interface NewBudget extends BudgetSubject {
   readonly userId: string;
   readonly period: BudgetPeriod;
   readonly limit: Money;
+  /** What the request calls the limit, where that is something else. */
+  readonly field?: string;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface NewBudget extends BudgetSubject {
 export async function setBudget(ctx: DbCtx, input: NewBudget): Promise<BudgetUse> {
   const use = await withTransaction(ctx, async (tx) => {
     const { currency } = await readSettings(tx);
-    requireSound(input.limit, currency);
+    requireSound(input.limit, currency, input.field ?? "limit");
     const at = tx.clock.now();
     const { userId, kind, subject, period } = input;
     // Whoever sets money aside at this moment has done so before, or sees the new limit.
@@ -47,14 +49,14 @@ export async function setBudget(ctx: DbCtx, input: NewBudget): Promise<BudgetUse
   throw new Error("a budget that was just set is not there");
 }
 
-function requireSound({ currency, nanos }: Money, ours: string): void {
+function requireSound({ currency, nanos }: Money, ours: string, field: string): void {
   const violations: FieldViolation[] = [];
   if (currency !== ours)
-    violations.push({ field: "limit", description: `must be in ${ours}`, reason: "CURRENCY_MISMATCH" });
+    violations.push({ field, description: `must be in ${ours}`, reason: "CURRENCY_MISMATCH" });
   if (nanos <= 0n || nanos > AMOUNT_MAX_NANOS) {
     const most = formatMoney({ currency: ours, nanos: AMOUNT_MAX_NANOS });
     const description = `must be above zero and at most ${most}; remove a budget to be without one`;
-    violations.push({ field: "limit", description, reason: "AMOUNT_INVALID" });
+    violations.push({ field, description, reason: "AMOUNT_INVALID" });
   }
   if (violations.length > 0) throw invalidArgument(violations);
 }

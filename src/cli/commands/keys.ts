@@ -1,5 +1,6 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Command, InvalidArgumentError } from "commander";
+import { BudgetPeriod } from "../../../gen/slipway/billing/v1/budget_service_pb.js";
 import type { ApiKey } from "../../../gen/tensormesh/user/v1/user_pb.js";
 import {
   CreateUserApiKeyResponseSchema,
@@ -8,6 +9,7 @@ import {
   RotateUserApiKeyResponseSchema,
   UserService,
 } from "../../../gen/tensormesh/user/v1/user_service_pb.js";
+import { type Amount, moneyOf, parseAmount } from "../amount.ts";
 import { age, time } from "../human.ts";
 import type { CliIo } from "../io.ts";
 import { present } from "../model-ref.ts";
@@ -19,6 +21,9 @@ interface CreateOptions extends CommonOptions {
   readonly name?: string;
   readonly scope?: readonly string[];
   readonly expires?: Date;
+  readonly dayBudget?: Amount;
+  readonly monthBudget?: Amount;
+  readonly totalBudget?: Amount;
   readonly user?: string;
 }
 
@@ -38,6 +43,9 @@ export function addKeys(program: Command, io: CliIo): void {
     .option("--name <name>", "what it is for")
     .option("--scope <scope...>", "inference, catalog or model:<id>; none for all inference")
     .option("--expires <when>", "a date, or a time from now such as 30d or 12h", parseWhen(io))
+    .option("--day-budget <amount>", "what it may cost a day (UTC)", parseAmount)
+    .option("--month-budget <amount>", "what it may cost a month (UTC)", parseAmount)
+    .option("--total-budget <amount>", "what it may cost altogether", parseAmount)
     .option("--user <id>", "for another user, for administrators")
     .action((options: CreateOptions) => run(io, options, (session) => createKey(session, options)));
   withCommonOptions(keys.command("list").description("list keys, newest first; never the keys themselves"))
@@ -71,6 +79,7 @@ async function createKey(session: Session, options: CreateOptions): Promise<void
     name: options.name ?? "",
     scopes: [...(options.scope ?? [])],
     ...(options.expires === undefined ? {} : { expiresAt: timestampFromDate(options.expires) }),
+    budgets: await budgetsOf(session, options),
   };
   const answer = await session.client(UserService).createUserApiKey(request, session.keyed());
   const key = present(answer.apiKey);
@@ -83,6 +92,25 @@ async function createKey(session: Session, options: CreateOptions): Promise<void
       ["expires", time(key.expiresAt)],
     ]),
   );
+}
+
+async function budgetsOf(session: Session, { dayBudget, monthBudget, totalBudget }: CreateOptions) {
+  const given = [
+    { period: BudgetPeriod.DAY, amount: dayBudget },
+    { period: BudgetPeriod.MONTH, amount: monthBudget },
+    { period: BudgetPeriod.TOTAL, amount: totalBudget },
+  ].flatMap(({ period, amount }) => (amount ? [{ period, amount }] : []));
+  const limits =
+    given.length === 0
+      ? []
+      : await moneyOf(
+          session,
+          given.map(({ amount }) => amount),
+        );
+  return given.flatMap(({ period }, at) => {
+    const limit = limits[at];
+    return limit ? [{ period, limit }] : [];
+  });
 }
 
 async function rotateKey(session: Session, apiKeyId: string, options: RotateOptions): Promise<void> {

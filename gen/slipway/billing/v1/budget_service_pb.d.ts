@@ -119,6 +119,33 @@ export declare type Budget = Message<"slipway.billing.v1.Budget"> & {
 export declare const BudgetSchema: GenMessage<Budget>;
 
 /**
+ * A budget of what is just being made.
+ *
+ * @generated from message slipway.billing.v1.BudgetLimit
+ */
+export declare type BudgetLimit = Message<"slipway.billing.v1.BudgetLimit"> & {
+  /**
+   * How often it begins anew.
+   *
+   * @generated from field: slipway.billing.v1.BudgetPeriod period = 1;
+   */
+  period: BudgetPeriod;
+
+  /**
+   * The most in one period, above zero.
+   *
+   * @generated from field: google.type.Money limit = 2;
+   */
+  limit?: Money | undefined;
+};
+
+/**
+ * Describes the message slipway.billing.v1.BudgetLimit.
+ * Use `create(BudgetLimitSchema)` to create a new message.
+ */
+export declare const BudgetLimitSchema: GenMessage<BudgetLimit>;
+
+/**
  * Whose budgets.
  *
  * @generated from message slipway.billing.v1.ListBudgetsRequest

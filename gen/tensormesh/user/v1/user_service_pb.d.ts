@@ -6,6 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { ApiKey, Terms, User } from "./user_pb.js";
 import type { Empty, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { BudgetLimit } from "../../../slipway/billing/v1/budget_service_pb.js";
 
 /**
  * Describes the file tensormesh/user/v1/user_service.proto.
@@ -248,6 +249,13 @@ export declare type CreateUserApiKeyRequest = Message<"tensormesh.user.v1.Create
    * @generated from field: optional google.protobuf.Timestamp expires_at = 4;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * What it may cost from its first request on; one of each period at most. BudgetService changes them later.
+   *
+   * @generated from field: repeated slipway.billing.v1.BudgetLimit budgets = 1000;
+   */
+  budgets: BudgetLimit[];
 };
 
 /**

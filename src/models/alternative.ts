@@ -61,7 +61,8 @@ function fitAt(
   engines: readonly Engine[],
 ): Omit<Option, "replicas"> | undefined {
   const { provider, region, gpuType } = offer;
-  const wanted = { provider, region, gpuType, gpuCount, nodeId: "" };
+  const { spot } = deploy.wanted;
+  const wanted = { provider, region, gpuType, gpuCount, nodeId: "", ...(spot ? { spot } : {}) };
   const judge = (modelSpec: unknown): Candidate | undefined => {
     const { kvCacheEnabled, cpuOffloadingEnabled } = deploy;
     const switches = { kvCacheEnabled, cpuOffloadingEnabled };

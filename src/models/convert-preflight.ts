@@ -138,6 +138,7 @@ function candidateToWire(candidate: Candidate): MessageInitShape<typeof PlaceCan
     room: candidate.possible ? ROOMS[candidate.room] : Room.UNSPECIFIED,
     gpuCounts: [...(offer.gpuCounts ?? [])],
     gpuCountMax: offer.gpuCountMax,
+    spot: offer.spot ?? false,
     gpuMemoryBytes: BigInt(offer.gpuMemoryBytes),
     ...(offer.gpuQuota ? { gpuQuotaMax: offer.gpuQuota.max, gpuQuotaUsed: offer.gpuQuota.used } : {}),
     ...(price && perHour !== undefined ? { pricePerHour: toMoney(price.currency, perHour) } : {}),

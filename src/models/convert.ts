@@ -135,6 +135,7 @@ export function deployFromWire(request: DeployModelRequest, ownerId: string): De
     cpuOffloadingEnabled: request.cpuOffloadingEnabled,
     nodeId: request.nodeId,
     replicas: request.replicas,
+    spot: request.spot,
     ...(request.gpuHourPriceMax ? { priceMax: priceFromWire(request.gpuHourPriceMax) } : {}),
   };
 }

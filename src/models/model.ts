@@ -27,6 +27,8 @@ export interface WantedPlace {
   readonly gpuType: GpuType;
   readonly gpuCount: number;
   readonly nodeId: string;
+  /** Machines that their provider may take back will do; absent: they won't. */
+  readonly spot?: boolean | undefined;
   /** Most that a GPU hour may cost at a place that is fallen back to; undefined: what was named for the chosen one. */
   readonly priceMax?: { readonly currency: string; readonly nanosPerHour: string } | undefined;
 }

@@ -34,6 +34,8 @@ export interface DeployInput {
   readonly nodeId: string;
   /** 0 means 1. */
   readonly replicas: number;
+  /** Machines that their provider may take back will do. */
+  readonly spot?: boolean;
   /** Most that a GPU hour may cost where it is fallen back to; undefined: what is named for the chosen place. */
   readonly priceMax?: { readonly currency: string; readonly nanosPerHour: bigint } | undefined;
 }
@@ -70,6 +72,7 @@ export function parseDeploy(input: DeployInput, engines: readonly Engine[]): Dep
       gpuType: input.gpuType,
       gpuCount: input.gpuCount,
       nodeId: input.nodeId,
+      ...(input.spot ? { spot: true } : {}),
       ...(input.priceMax ? { priceMax: boundOf(input.priceMax) } : {}),
     },
   };

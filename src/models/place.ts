@@ -108,7 +108,7 @@ function comparePrice(a: GpuPrice | undefined, b: GpuPrice | undefined): number 
 type Check = (offer: Offer, work: Workload) => StatusError | undefined;
 
 /** In this order; each offer's first problem is its answer. */
-const CHECKS: readonly Check[] = [checkKind, checkReach, checkNode, checkCount, checkQuota];
+const CHECKS: readonly Check[] = [checkKind, checkSpot, checkReach, checkNode, checkCount, checkQuota];
 
 function judge(offer: Offer, work: Workload, engines: readonly Engine[]): Candidate {
   const place = placeOf(offer, work.wanted);
@@ -182,6 +182,12 @@ function checkKind(offer: Offer, { wanted }: Workload): StatusError | undefined 
   const asked = wanted.gpuType === "UNSPECIFIED" ? "GPUs" : `GPUs of type ${wanted.gpuType}`;
   const message = `${at(offer)} has ${kindOf(offer)}, no ${asked}. Ask for what it has, or for another place.`;
   return problem("GPU_TYPE_UNAVAILABLE", message, "gpu_type");
+}
+
+function checkSpot(offer: Offer, { wanted }: Workload): StatusError | undefined {
+  if (!offer.spot || wanted.spot) return undefined;
+  const message = `${at(offer)} may take these machines back at any moment. Set spot where that will do, or ask for another place.`;
+  return problem("PLACE_UNAVAILABLE", message, "spot");
 }
 
 function checkReach(offer: Offer): StatusError | undefined {

@@ -28,6 +28,8 @@ export interface ReplicaSpec {
   readonly gpuCount: number;
   /** Memory of each GPU of the offer that it was planned for: where a place has one type in several sizes, this tells which. */
   readonly gpuMemoryBytes?: number;
+  /** Machines that the provider may take back will do; where it has others too, the driver takes what there is room for. */
+  readonly spot?: boolean;
   readonly weights: WeightsFacts;
   readonly plan: EnginePlan;
   /** Names that the engine answers to as `model`. */
@@ -110,6 +112,11 @@ export interface RegionOffer {
   readonly gpuCounts?: readonly number[];
   /** Those of them that there is room for at this moment; absent: not known. A hint: what has none is waited for, not refused. */
   readonly gpuCountsFree?: readonly number[];
+  /**
+   * Machines that the provider may take back at any moment; only who asks for them gets them. One that was taken back is told as
+   * gone for CAPACITY_SHORT: that is no failure, and the next candidate is tried.
+   */
+  readonly spot?: boolean;
   /** GPUs of this type that the account may have here at once; absent: not known, or without bound. */
   readonly gpuQuota?: { readonly max: number; readonly used: number };
   readonly gpuMemoryBytes: number;

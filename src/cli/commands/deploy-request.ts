@@ -30,6 +30,7 @@ export interface DeployOptions extends CommonOptions {
   readonly cpuOffloading?: boolean;
   readonly node?: string;
   readonly priceMax?: Amount;
+  readonly spot?: boolean;
   readonly user?: string;
   readonly apiKeyFile?: string;
   readonly hfTokenFile?: string;
@@ -55,6 +56,7 @@ export function withDeployOptions(command: Command): Command {
       "most that a GPU hour may cost where another place must be taken; else no more than the chosen one's",
       parseAmount,
     )
+    .option("--spot", "machines that the provider may take back will do, where a place has such")
     .option("--user <id>", "owner, for administrators")
     .option("--api-key-file <file>", "the key that the endpoint shall accept; one is made where absent")
     .option("--hf-token-file <file>", "a Hugging Face token for gated weights (also SLIPWAY_HF_TOKEN)");
@@ -101,6 +103,7 @@ function flags(weights: string | undefined, options: DeployOptions) {
       : {}),
     ...(options.cpuOffloading === undefined ? {} : { cpuOffloadingEnabled: options.cpuOffloading }),
     ...(options.node === undefined ? {} : { nodeId: options.node }),
+    ...(options.spot === undefined ? {} : { spot: options.spot }),
     ...(options.user === undefined ? {} : { userId: options.user }),
   };
 }

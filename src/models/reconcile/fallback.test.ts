@@ -4,9 +4,15 @@ import { sql } from "kysely";
 import { chanceOf } from "../../../test/sim/chance.ts";
 import { type SimProvider, simProvider } from "../../../test/sim/provider.ts";
 import { simProbe } from "../../../test/sim/world.ts";
-import { type ModelFixture, modelFixture, NANOS_PER_HOUR } from "../../../test/support/models.ts";
+import {
+  deployInput,
+  type ModelFixture,
+  modelFixture,
+  NANOS_PER_HOUR,
+} from "../../../test/support/models.ts";
 import { StatusError } from "../../base/status.ts";
 import { setGpuPrice } from "../../billing/index.ts";
+import { deployModel } from "../deploy-model.ts";
 import type { DeployInput } from "../index.ts";
 import { LIMITS } from "../limits.ts";
 import { pauseModel } from "../pause-model.ts";
@@ -176,4 +182,46 @@ test("a new generation of a spread model stays where each replica was, and a res
   await c.f.live(LIVE_MS);
   assert.deepEqual(regionsOf(c), [1, 1]);
   assert.equal((await c.f.view(model.id)).model.readyReplicas, 2);
+});
+
+test("a machine that its provider takes back is replaced at the next place, and is no failure; only who said so gets one", async (t) => {
+  const c = await cloud(t);
+  const asked: (boolean | undefined)[] = [];
+  const spot = (sim: SimProvider): SimProvider => ({
+    ...sim,
+    offers: async (ctx) => (await sim.offers(ctx)).map((offer) => ({ ...offer, spot: true })),
+    async apply(ctx, spec) {
+      asked.push(spec.spot);
+      await sim.apply(ctx, spec);
+    },
+    async observe(ctx, names) {
+      const seen = await sim.observe(ctx, names);
+      const failure = {
+        reason: "CAPACITY_SHORT",
+        message: "The machine was taken back.",
+        retryable: true,
+      } as const;
+      return seen.map((one) => (one.phase === "gone" ? { ...one, failure } : one));
+    },
+  });
+  const deps = { ...c.f.deps, drivers: [spot(c.east), spot(c.west)] };
+  const input = { ...deployInput(c.f.owner.userId), provider: "LAMBDA" } as const;
+  await assert.rejects(deployModel(c.f.ctx, deps, input), { reason: "PLACE_UNAVAILABLE" });
+  const { model } = await deployModel(c.f.ctx, deps, { ...input, spot: true });
+  const live = async () => {
+    for (let step = 0; step < LIVE_MS / 1_000; step++) {
+      c.f.clock.advance(1_000);
+      await c.f.pass(deps);
+    }
+    return (await c.f.view(model.id)).model;
+  };
+  assert.deepEqual([(await live()).status, regionsOf(c)], ["RUNNING", [1, 0]]);
+  for (const machine of c.east.alive()) machine.diesMs = c.f.clock.now().getTime();
+  const after = await live();
+  assert.deepEqual([after.status, after.place.region, regionsOf(c)], ["RUNNING", WEST, [0, 1]]);
+  assert.ok(asked.every(Boolean));
+  const { rows } = await sql<{
+    failures: number;
+  }>`select max(failures) as failures from model_attempt`.execute(c.f.ctx.db);
+  assert.deepEqual(rows, [{ failures: 0 }]);
 });

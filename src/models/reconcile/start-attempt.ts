@@ -214,6 +214,7 @@ function replicaSpec(
     nodeId: model.place.nodeId,
     gpuType: model.place.gpuType,
     gpuCount: model.place.gpuCount,
+    ...(serving.wanted.spot ? { spot: true } : {}),
     ...(hardware.gpuMemoryBytes > 0 ? { gpuMemoryBytes: hardware.gpuMemoryBytes } : {}),
     weights: serving.weights,
     plan,

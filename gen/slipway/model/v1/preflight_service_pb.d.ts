@@ -550,6 +550,13 @@ export declare type PlaceCandidate = Message<"slipway.model.v1.PlaceCandidate"> 
    * @generated from field: optional int32 gpu_quota_used = 14;
    */
   gpuQuotaUsed?: number | undefined;
+
+  /**
+   * Machines that the provider may take back at any moment.
+   *
+   * @generated from field: bool spot = 15;
+   */
+  spot: boolean;
 };
 
 /**

@@ -127,6 +127,14 @@ export declare type DeployModelRequest = Message<"tensormesh.billing.v1.DeployMo
    * @generated from field: google.type.Money gpu_hour_price_max = 1001;
    */
   gpuHourPriceMax?: Money | undefined;
+
+  /**
+   * Take machines that the provider may take back at any moment, where a place has such; a replica that is taken back is replaced. False:
+   * never.
+   *
+   * @generated from field: bool spot = 1002;
+   */
+  spot: boolean;
 };
 
 /**

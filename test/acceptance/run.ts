@@ -138,6 +138,12 @@ const PROOFS: readonly Proof[] = [
     missing: kubernetesMissing,
   },
   {
+    name: "a real vLLM in a pod, behind the gateway",
+    minutesMax: 10,
+    files: ["test/acceptance/kubernetes/vllm.test.ts"],
+    missing: async () => (await podsMissing()) ?? (await vllmMissing()),
+  },
+  {
     name: "a replica that spans nodes, as a LeaderWorkerSet on a real API server",
     minutesMax: 5,
     files: ["test/acceptance/kubernetes/leader-worker-set.test.ts"],

@@ -107,6 +107,12 @@ export function mirror<T extends Meta>(api: KubeApi, what: ListOf<T>): Mirror<T>
     return mine;
   };
 
+  const forget = () => {
+    writes++;
+    kept = undefined;
+    listing = undefined;
+    watching?.abort();
+  };
   return {
     async all(ctx) {
       usedMs = ctx.clock.monotonicMs();
@@ -115,14 +121,8 @@ export function mirror<T extends Meta>(api: KubeApi, what: ListOf<T>): Mirror<T>
       const { byName, at } = await listed(ctx);
       return { items: [...byName.values()], at };
     },
-    forget() {
-      writes++;
-      kept = undefined;
-      listing = undefined;
-      watching?.abort();
-    },
-    close() {
-      watching?.abort();
-    },
+    forget,
+    // A list that is still under way begins no watch after it.
+    close: forget,
   };
 }

@@ -53,10 +53,7 @@ function calm(world: World, asker: Asker): readonly Action[] {
     { weight: 5, act: () => pass(world, chance.between("seconds", 1, 40) * 1_000) },
     { weight: 1, act: () => pass(world, chance.between("minutes", 1, 30) * 60_000) },
     { weight: 1, act: () => world.pay(chance.pick("pays", world.users), chance.between("more", 1, 200)) },
-    {
-      weight: 1,
-      act: () => world.grant(chance.pick("granted", world.users), chance.between("credit", 1, 200)),
-    },
+    { weight: 1.5, act: () => grant(world) },
     { weight: 12, act: () => workOnSome(world) },
   ];
 }
@@ -82,6 +79,13 @@ function ask(world: World, asker: Asker, gateway: Gateway): void {
   const durationMs = chance.between("duration", 1_000, chance.happens("long", LONG) ? LONG_MS : SHORT_MS);
   const wish = { userId, keyId: keyOf(world, userId), tokensMax, durationMs };
   gateway.ask(wish).catch((error: unknown) => asker.refused(error, wish));
+}
+
+/** Half of it ends soon. */
+function grant(world: World): Promise<void> {
+  const { chance } = world;
+  const forMs = chance.happens("ends", 0.5) ? chance.between("ends", 10_000, 5_400_000) : undefined;
+  return world.grant(chance.pick("granted", world.users), chance.between("credit", 1, 200), forMs);
 }
 
 async function workOnSome(world: World): Promise<void> {

@@ -2,6 +2,7 @@
 import type { BaseCtx } from "../base/ctx.ts";
 import {
   checkBooks,
+  expireCredit,
   type Finding,
   type GpuPrice,
   sealTransfers,
@@ -57,6 +58,8 @@ export async function layGround(base: Omit<BaseCtx, "clock">, db: Db): Promise<G
 /** What `slipway ledger check` finds in the histories' books, at a time when all of them are over. */
 export async function findingsOf(ground: Ground): Promise<readonly Finding[]> {
   const ctx = ctxAt(ground.base, ground.db, new Date(START.getTime() + OVER_MS));
+  // What a worker would have done meanwhile.
+  await expireCredit(ctx);
   await sealTransfers(ctx);
   return (await checkBooks(ctx, { now: ctx.clock.now() })).findings;
 }

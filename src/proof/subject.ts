@@ -3,6 +3,7 @@ import {
   closeSlice,
   endSlot,
   ensureWindowHeld,
+  expireCredit,
   holdNextWindow,
   ingestUsage,
   leaseSlice,
@@ -18,6 +19,7 @@ export interface Subject {
   readonly leaseSlice: typeof leaseSlice;
   readonly closeSlice: typeof closeSlice;
   readonly settleSlices: typeof settleSlices;
+  readonly expireCredit: typeof expireCredit;
   readonly ingestUsage: typeof ingestUsage;
   readonly ensureWindowHeld: typeof ensureWindowHeld;
   readonly holdNextWindow: typeof holdNextWindow;
@@ -30,6 +32,7 @@ export const PROGRAM: Subject = {
   leaseSlice,
   closeSlice,
   settleSlices,
+  expireCredit,
   ingestUsage,
   ensureWindowHeld,
   holdNextWindow,

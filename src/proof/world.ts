@@ -117,14 +117,16 @@ export class World {
   }
 
   /** Credit is spent before what was paid, and counts as paid: somebody answers for it. */
-  async grant(userId: string, cents: number): Promise<void> {
+  async grant(userId: string, cents: number, forMs: number | undefined): Promise<void> {
     const nanos = BigInt(cents) * 10_000_000n;
     const { operatorId } = this.ground;
     const amount = { currency: CURRENCY, nanos };
-    await grantCredit(this.ctx, { operatorId, userId, amount, reason: "proof", key: this.ctx.random.uuid() });
+    const expiresAt = forMs === undefined ? null : new Date(this.clock.now().getTime() + forMs);
+    const key = this.ctx.random.uuid();
+    await grantCredit(this.ctx, { operatorId, userId, amount, reason: "proof", key, expiresAt });
     this.truth.pay(userId, nanos);
     this.moved = true;
-    this.story.tell(`${userId} is granted ${nanos}`);
+    this.story.tell(`${userId} is granted ${nanos} until ${expiresAt?.toISOString() ?? "it is spent"}`);
   }
 
   /** As the gateway reserves it: rounded up by one, so that the floor of what is served never exceeds it. */
@@ -210,7 +212,8 @@ export class World {
   async settle(): Promise<void> {
     const now = this.clock.now();
     const settled = await this.subject.settleSlices(this.ctx, { now });
-    if (settled > 0) this.moved = true;
+    const expired = await this.subject.expireCredit(this.ctx);
+    if (settled + expired > 0) this.moved = true;
     this.truth.settled(now.getTime());
   }
 

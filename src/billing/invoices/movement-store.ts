@@ -27,7 +27,7 @@ export interface Scope {
   readonly covered: Covered | null;
   readonly to: Date;
   readonly uptoTransferId: bigint;
-  /** Entries of the covered time that came later are looked for from here on. */
+  /** Entries of the covered time that came later are looked for from here on: not after its end. */
   readonly lateFrom: Date;
 }
 
@@ -82,8 +82,9 @@ export async function hasMovement(ctx: DbCtx, scope: Scope): Promise<boolean> {
 }
 
 function entries({ userId, currency, covered, to, uptoTransferId, lateFrom }: Scope) {
+  // The bound stands by itself, so that the index begins there and not at the account's first entry.
   const fresh = covered
-    ? sql`(e.at >= ${covered.to} or (e.at >= ${lateFrom} and e.transfer_id > ${covered.uptoTransferId}))`
+    ? sql`e.at >= ${lateFrom} and (e.at >= ${covered.to} or e.transfer_id > ${covered.uptoTransferId})`
     : sql`true`;
   return sql`e.account_id in (${accounts(userId, currency)})
     and e.at < ${to} and e.transfer_id <= ${uptoTransferId} and ${fresh}`;
@@ -100,9 +101,9 @@ const span = (at: string) =>
 export async function selectLines(ctx: DbCtx, scope: Scope): Promise<readonly InvoiceLine[]> {
   const { rows } = await sql<InvoiceLine>`
     with moved as materialized (
-      select e.transfer_id, min(e.at) as at, sum(e.amount)::bigint as amount, t.code, t.key
+      select t.id as transfer_id, min(e.at) as at, sum(e.amount)::bigint as amount, t.code, t.key
       from ledger_entry e join ledger_transfer t on t.id = e.transfer_id
-      where ${entries(scope)} group by e.transfer_id, t.code, t.key having sum(e.amount) <> 0
+      where ${entries(scope)} group by t.id having sum(e.amount) <> 0
     ), gpu as (${gpuLines}), tokens as (${tokenLines}), detailed as (
       select * from gpu union all select * from tokens
     ), rest as (
@@ -134,6 +135,10 @@ const gpuLines = sql`
   group by w.model_id, w.price_version_id, coalesce(w.provider, p.provider), coalesce(w.region, nullif(p.region, '')),
     coalesce(w.gpu_type, p.gpu_type), w.gpu_count, w.nanos_per_hour`;
 
+/** Keys are `tokens:<uuid>`; a regular expression for each would be most of the work of a busy month. */
+const CHARGE_ID_AT = "tokens:".length + 1;
+const UUID_LENGTH = 36;
+
 /** A charge may be paid by several transfers; its tokens count once. */
 const tokenLines = sql`
   select 'TOKENS' as kind, 'charge.tokens' as code, -sum(c.charge_nanos) as amount, jsonb_build_object(${span("m.at")},
@@ -142,8 +147,8 @@ const tokenLines = sql`
     'completionTokens', sum(c.completion_tokens)::text, 'inputNanosPerMillion', p.input_nanos_per_million::text,
     'cachedNanosPerMillion', p.cached_nanos_per_million::text, 'outputNanosPerMillion', p.output_nanos_per_million::text) as details
   from (
-      select substring(key from '^tokens:([0-9a-f-]{36})')::uuid as charge_id, min(at) as at from moved
-      where code = 'charge.tokens' group by 1
+      select substr(key, ${CHARGE_ID_AT}::int, ${UUID_LENGTH}::int)::uuid as charge_id, min(at) as at from moved
+      where code = 'charge.tokens' and key like 'tokens:%' group by 1
     ) m join token_charge c on c.charge_id = m.charge_id left join token_price p on p.id = c.price_version_id
   group by c.model_id, c.served_name, c.price_version_id, p.id`;
 

@@ -1,52 +1,28 @@
-/** The calls of Nebius' API that the driver makes, each with a deadline, retries and our errors. The only file that knows its wire. */
-import { create, type DescService } from "@bufbuild/protobuf";
-import { anyUnpack, timestampDate } from "@bufbuild/protobuf/wkt";
+/** The calls of Nebius' API that the driver makes, in its own words. */
+import type { DescService } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import {
-  type Operation,
-  OperationService,
-  type RecurrentResourceEvent,
-  ResourceEvent_Level,
-} from "../../../gen/nebius/common/v1/common_pb.js";
+import { OperationService } from "../../../gen/nebius/common/v1/common_pb.js";
 import { PlatformService } from "../../../gen/nebius/compute/v1/compute_pb.js";
 import { TokenExchangeService } from "../../../gen/nebius/iam/v1/iam_pb.js";
-import {
-  ClusterService,
-  ClusterStatus_State,
-  DiskSpec_DiskType,
-  NodeGroupService,
-  NodeGroupSpecSchema,
-  NodeGroupStatus_State,
-  NodeTaint_Effect,
-  ProgressDataSchema,
-  type NodeGroup as WireGroup,
-} from "../../../gen/nebius/mk8s/v1/mk8s_pb.js";
+import { ClusterService, NodeGroupService } from "../../../gen/nebius/mk8s/v1/mk8s_pb.js";
 import { QuotaAllowanceService } from "../../../gen/nebius/quotas/v1/quotas_pb.js";
 import type { BaseCtx } from "../../base/ctx.ts";
-import { StatusError } from "../../base/status.ts";
 import type { NebiusConfig } from "./config.ts";
-import type { NodeGroup, NodeGroupWish, Trouble } from "./node-group.ts";
-import { idempotencyKey } from "./node-group.ts";
-import { endedWith, refusal, troubleOf } from "./rpc-refusal.ts";
+import {
+  type Cluster,
+  clusterOf,
+  groupOf,
+  type Platform,
+  platformOf,
+  problemsOf,
+  specOf,
+} from "./convert.ts";
+import { idempotencyKey, type NodeGroup, type NodeGroupWish, type Trouble } from "./node-group.ts";
+import { isCode, pages, retrying } from "./rpc-calls.ts";
+import { endedWith } from "./rpc-refusal.ts";
 import { assertion, readServiceAccount } from "./service-account.ts";
 import { tokenSource } from "./token.ts";
-
-export interface Cluster {
-  readonly projectId: string;
-  readonly running: boolean;
-  readonly version: string;
-  readonly publicEndpoint: string;
-  readonly privateEndpoint: string;
-  readonly ca: string;
-}
-
-export interface Platform {
-  readonly name: string;
-  readonly presets: readonly string[];
-  /** Name of the quota of its GPUs; "" where none is said. */
-  readonly quota: string;
-}
 
 export interface Quota {
   /** Undefined: not bounded by this quota. */
@@ -70,13 +46,7 @@ export interface NebiusApi {
   close(): void;
 }
 
-/** One call, as the cloud's own client has it for one try. */
-const CALL_MS = 20_000;
-const TRIES_MAX = 3;
-const RETRY_FIRST_MS = 250;
 const PAGE_SIZE = 500n;
-/** A cluster has fewer groups than so many pages; half a list taken for a whole one would make machines absent. */
-const PAGES_MAX = 50;
 
 export function nebiusApi(region: string, config: NebiusConfig): NebiusApi {
   const sessions: Http2SessionManager[] = [];
@@ -124,16 +94,7 @@ export function nebiusApi(region: string, config: NebiusConfig): NebiusApi {
   return {
     token: (ctx) => source.token(ctx),
     async cluster(ctx) {
-      const found = await ask(ctx, (options) => clusters.get({ id: parentId }, options));
-      const control = found.status?.controlPlane;
-      return {
-        projectId: found.metadata?.parentId ?? "",
-        running: found.status?.state === ClusterStatus_State.RUNNING,
-        version: control?.version ?? "",
-        publicEndpoint: control?.endpoints?.publicEndpoint ?? "",
-        privateEndpoint: control?.endpoints?.privateEndpoint ?? "",
-        ca: control?.auth?.clusterCaCertificate ?? "",
-      };
+      return clusterOf(await ask(ctx, (options) => clusters.get({ id: parentId }, options)));
     },
     async group(ctx, name) {
       const found = ask(ctx, (options) => nodeGroups.getByName({ parentId, name }, options));
@@ -199,105 +160,3 @@ const GRANT = {
   requestedTokenType: "urn:ietf:params:oauth:token-type:access_token",
   subjectTokenType: "urn:ietf:params:oauth:token-type:jwt",
 };
-
-function isCode(error: unknown, code: StatusError["code"]): boolean {
-  return error instanceof StatusError && error.code === code;
-}
-
-/** Reads may be repeated, and writes carry a key by which a repeated one is known. What lacks is never asked for twice: it is an answer. */
-async function retrying<T>(
-  ctx: BaseCtx,
-  region: string,
-  call: (options: CallOptions) => Promise<T>,
-): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await call({ timeoutMs: CALL_MS, ...(ctx.signal ? { signal: ctx.signal } : {}) });
-    } catch (thrown) {
-      if (ctx.signal?.aborted) throw thrown;
-      const error = refusal(region, thrown);
-      if (error.code !== "UNAVAILABLE" || tries >= TRIES_MAX) throw error;
-      await ctx.clock.sleep(RETRY_FIRST_MS * 2 ** (tries - 1), ctx.signal);
-    }
-  }
-}
-
-async function pages<T>(
-  region: string,
-  page: (token: string) => Promise<{ readonly items: readonly T[]; readonly next: string }>,
-): Promise<readonly T[]> {
-  const all: T[] = [];
-  let token = "";
-  for (let count = 0; count < PAGES_MAX; count++) {
-    const { items, next } = await page(token);
-    all.push(...items);
-    if (next === "") return all;
-    token = next;
-  }
-  throw new StatusError({
-    code: "UNAVAILABLE",
-    reason: "PLACE_UNAVAILABLE",
-    message: `Nebius has more in region ${region} than is read.`,
-  });
-}
-
-function specOf(wish: NodeGroupWish) {
-  const none = { value: { case: "count" as const, value: 0n } };
-  const one = { value: { case: "count" as const, value: 1n } };
-  return create(NodeGroupSpecSchema, {
-    size: { case: "fixedNodeCount", value: BigInt(wish.nodeCount) },
-    template: {
-      metadata: { labels: { ...wish.nodeLabels } },
-      taints: [{ ...wish.taint, effect: NodeTaint_Effect.NO_SCHEDULE }],
-      resources: { platform: wish.platform, size: { case: "preset", value: wish.preset } },
-      bootDisk: {
-        size: { case: "sizeGibibytes", value: BigInt(wish.diskGib) },
-        type: DiskSpec_DiskType.NETWORK_SSD,
-      },
-      ...(wish.driversPreset === "" ? {} : { gpuSettings: { driversPreset: wish.driversPreset } }),
-      ...(wish.preemptible ? { preemptible: {} } : {}),
-      os: wish.os,
-    },
-    // Never a second machine beside a replica's own; and a node whose pods won't go must not stay, and cost, for ever.
-    strategy: { maxSurge: none, maxUnavailable: one, drainTimeout: { seconds: BigInt(wish.drainSeconds) } },
-  });
-}
-
-function groupOf({ metadata, status }: WireGroup): NodeGroup {
-  return {
-    id: metadata?.id ?? "",
-    name: metadata?.name ?? "",
-    labels: metadata?.labels ?? {},
-    createdAt: metadata?.createdAt ? timestampDate(metadata.createdAt) : new Date(0),
-    going: status?.state === NodeGroupStatus_State.DELETING,
-    wantedNodes: Number(status?.targetNodeCount ?? 0n),
-    nodes: Number(status?.nodeCount ?? 0n),
-    readyNodes: Number(status?.readyNodeCount ?? 0n),
-    troubles: (status?.events ?? []).flatMap(eventTrouble),
-  };
-}
-
-function eventTrouble({ lastOccurrence: last }: RecurrentResourceEvent): readonly Trouble[] {
-  const isTrouble = last?.level === ResourceEvent_Level.ERROR || last?.level === ResourceEvent_Level.WARN;
-  return last && isTrouble ? [troubleOf(last.message, last.error)] : [];
-}
-
-function problemsOf({ progressData, status }: Operation): readonly Trouble[] {
-  if (status && status.code !== 0) return [troubleOf(status.message, status)];
-  const progress = progressData && anyUnpack(progressData, ProgressDataSchema);
-  return (progress?.problems ?? []).map(({ stage, message }) => troubleOf(`${stage}: ${message}`, undefined));
-}
-
-function platformOf({
-  metadata,
-  spec,
-}: {
-  metadata?: { name: string } | undefined;
-  spec?: { presets: readonly { name: string }[]; gpuCountQuotaType: string } | undefined;
-}): Platform {
-  return {
-    name: metadata?.name ?? "",
-    presets: (spec?.presets ?? []).map((one) => one.name),
-    quota: spec?.gpuCountQuotaType ?? "",
-  };
-}

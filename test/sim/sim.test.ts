@@ -64,9 +64,10 @@ async function history(t: TestContext, seed: number): Promise<void> {
   await wipe(world, watch.check);
   await checkTold(world);
   const crashed = [...world.crashes].map(([step, count]) => `${step} ${count}`).join(", ");
-  t.diagnostic(
-    `machines ${world.providers.map((one) => one.machines.length).join("+")}; crashes: ${crashed}`,
-  );
+  const { rows } = await sql<{ moves: number }>`
+    select count(*)::int as moves from model_event where log like 'Tried at %'`.execute(world.ctx.db);
+  const machines = world.providers.map((one) => one.machines.length).join("+");
+  t.diagnostic(`machines ${machines}; moves ${rows[0]?.moves}; crashes: ${crashed}`);
 }
 
 /** From now on nothing fails, and machines that would have died live on. */

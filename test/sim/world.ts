@@ -94,6 +94,7 @@ export async function simWorld(db: Db, seed: number): Promise<SimWorld> {
     probe: simProbe(providers, chance, faults),
     billing,
     changes: createModelChanges(),
+    layout: chance.pick("layout", ["pack", "spread"]),
     news: modelNews,
   };
   const deps: ModelsDeps = { ...base, steps: { reach: () => {} } };

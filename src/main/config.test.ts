@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { loadConfig } from "./config.ts";
+import { invoicesOf } from "./domain-deps.ts";
 
 test("trusted proxies are addresses and ranges; anything else is refused by the setting's name", () => {
   const given = "127.0.0.1, 10.0.0.0/8,2001:db8::/32";
@@ -48,4 +49,20 @@ test("an address of terms without their version is refused, since nobody would b
     /SLIPWAY_TERMS_URL/,
   );
   assert.equal(loadConfig({ SLIPWAY_TERMS_VERSION: "1", SLIPWAY_TERMS_URL: url }).SLIPWAY_TERMS_VERSION, "1");
+});
+
+test("an address of a seller without a name is refused, since no invoice would have it; a series is capital letters and digits", () => {
+  assert.throws(
+    () => loadConfig({ SLIPWAY_INVOICE_SELLER_ADDRESS: "1 Pier|Harbour" }),
+    /SLIPWAY_INVOICE_SELLER_NAME/,
+  );
+  assert.throws(() => loadConfig({ SLIPWAY_INVOICE_SERIES: "a-b" }), /SLIPWAY_INVOICE_SERIES/);
+  const config = loadConfig({
+    SLIPWAY_INVOICE_SELLER_NAME: "S",
+    SLIPWAY_INVOICE_SELLER_ADDRESS: "1 Pier | Harbour",
+  });
+  assert.deepEqual(invoicesOf(config), {
+    ...{ name: "S", series: "INV", address: "1 Pier\nHarbour", taxId: "", note: "" },
+  });
+  assert.equal(invoicesOf(loadConfig({})), null);
 });

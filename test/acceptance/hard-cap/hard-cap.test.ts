@@ -32,8 +32,10 @@ const SECONDS = Number(process.env.SLIPWAY_HARD_CAP_SECONDS ?? 40);
 const GATEWAYS = 3;
 const WORKERS = 2;
 const USERS = 3;
-const CENTS_AT_FIRST = 500;
-const CENTS_MORE = 200;
+const CENTS_AT_FIRST = 100;
+const CENTS_MORE = 60;
+/** Less than most requests ask for. */
+const SHORT_NANOS = 50_000_000;
 /** Between two kills, and between two payments. */
 const KILL_MS = 700;
 const PAY_MS = 900;
@@ -92,6 +94,16 @@ async function pay({ ctx, paid }: World, userId: string, cents: number): Promise
   paid.set(userId, (paid.get(userId) ?? 0n) + nanos);
 }
 
+/** Somebody pays more once it does not suffice: there is money, and then there is none, however fast the machine is. */
+async function payWhoIsShort(on: World): Promise<void> {
+  const short = await rows<{ owner_id: string }>(
+    on,
+    "select a.owner_id from ledger_balance b join ledger_account a on a.id = b.account_id where b.balance - b.held < $1 order by random() limit 1",
+    [SHORT_NANOS],
+  );
+  for (const { owner_id } of short) await pay(on, owner_id, CENTS_MORE);
+}
+
 test("gateways and workers that are killed at any moment never overdraw a user, and count every request once", async (t) => {
   const on = await world(t);
   const homes = await mkdtemp(join(tmpdir(), "slipway-disks-"));
@@ -111,7 +123,7 @@ test("gateways and workers that are killed at any moment never overdraw a user, 
   const [samples] = await Promise.all([
     sample(on, stop),
     every(KILL_MS, stop, () => people.disturb()),
-    every(PAY_MS, stop, () => pay(on, users[Math.floor(Math.random() * USERS)] ?? "", CENTS_MORE)),
+    every(PAY_MS, stop, () => payWhoIsShort(on)),
   ]);
   await people.endWell();
   for (const slot of slots) await end(on, slot.deploymentId);

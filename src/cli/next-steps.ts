@@ -22,6 +22,10 @@ const BY_REASON: Readonly<Record<string, string>> = {
   WEIGHTS_NOT_FOUND: "Check the id; private models need --hf-token-file.",
   MODEL_TOO_LARGE: "`slipway preflight …` shows the memory line by line and the largest context that fits.",
   BALANCE_TOO_LOW: "Top up with `slipway topup <amount>`, or ask an administrator for credit.",
+  BUDGET_EXCEEDED:
+    "`slipway budgets list` shows what is left and when it begins anew; `slipway budgets set` raises it.",
+  BUDGET_NOT_FOUND: "`slipway budgets list` shows your budgets.",
+  TOO_MANY_BUDGETS: "Remove one: `slipway budgets remove <id>`; `slipway budgets list` shows them.",
   CARD_MISSING: "Add a card with `slipway cards add <payment method>`.",
   CARD_EXPIRED: "Add another card with `slipway cards add <payment method>`.",
   PAYMENT_METHOD_UNKNOWN:

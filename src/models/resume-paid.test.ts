@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { modelFixture, NANOS_PER_HOUR } from "../../test/support/models.ts";
 import * as billing from "../billing/index.ts";
 import { setUserDisabled } from "../identity/index.ts";
+import { deleteModel } from "./delete-model.ts";
 import { pauseModel } from "./pause-model.ts";
 import { resumePaid } from "./resume-paid.ts";
 import { updateModel } from "./update-model.ts";
@@ -106,6 +107,13 @@ test("what the model's budget can't pay for is paused with everything kept, and 
   f.clock.advance(24 * 3_600_000);
   assert.equal(await resumePaid(f.ctx, f.deps), 1, "the day has turned");
   await f.until(model.id, "RUNNING");
+  assert.equal((await billing.listBudgets(f.ctx, { userId: f.owner.userId })).length, 1);
+  await deleteModel(f.ctx, f.deps, { principal: f.owner, modelId: model.id });
+  assert.deepEqual(
+    await billing.listBudgets(f.ctx, { userId: f.owner.userId }),
+    [],
+    "it ends with its model",
+  );
 });
 
 test("more replicas are refused while the money would end before the shortest mark", async (t) => {

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import fc from "fast-check";
+import { sql } from "kysely";
+import pg from "pg";
 import {
   CURRENCY,
   cpuPrice,
@@ -278,6 +280,43 @@ test("many connections that lease at once never set aside more than the budget, 
   assert.deepEqual(await counted(f), [0n, 0n]);
   assert.deepEqual(await counted(f, "month"), [0n, 0n]);
   await goodBooks(f);
+});
+
+test("the check of the books finds budgets that count something else than their holds", async () => {
+  const { f } = await setup();
+  await set(f, { nanos: units(1) });
+  const { sliceId } = await lease(f, units(0.5));
+  const findings = async () => (await checkBooks(f.ctx, { now: f.now() })).findings.map(({ check }) => check);
+  await settleSlices(f.ctx, { now: f.now() });
+  assert.deepEqual(await findings(), []);
+  const use = `where budget_id = (select budget_id from budget_hold where hold_id = '${sliceId}')`;
+  const wrongs: readonly (readonly [string, string])[] = [
+    [
+      `update budget_use set reserved = reserved + 1 ${use}`,
+      `update budget_use set reserved = reserved - 1 ${use}`,
+    ],
+    [`update budget_use set spent = spent + 1 ${use}`, `update budget_use set spent = spent - 1 ${use}`],
+    [
+      `update ledger_hold set budgeted = false where id = '${sliceId}'`,
+      `update ledger_hold set budgeted = true where id = '${sliceId}'`,
+    ],
+    [
+      `update budget set currency = 'EUR' where id = (select budget_id from budget_use ${use})`,
+      `update budget set currency = 'USD' where id = (select budget_id from budget_use ${use})`,
+    ],
+  ];
+  const owner = new pg.Client({ connectionString: f.url });
+  await owner.connect();
+  try {
+    for (const [wrong, right] of wrongs) {
+      await owner.query(wrong);
+      assert.deepEqual(await findings(), ["budgets"], wrong);
+      await owner.query(right);
+    }
+  } finally {
+    await owner.end();
+  }
+  await assert.rejects(sql`update budget_use set spent = 0`.execute(f.ctx.db), /permission denied/);
 });
 
 const step = fc.oneof(

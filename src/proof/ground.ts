@@ -8,6 +8,7 @@ import {
   sealTransfers,
   setGpuPrice,
   setTokenPrice,
+  settleSlices,
   type TokenPriceVersion,
 } from "../billing/index.ts";
 import type { Db, DbCtx } from "../db/db.ts";
@@ -58,8 +59,9 @@ export async function layGround(base: Omit<BaseCtx, "clock">, db: Db): Promise<G
 /** What `slipway ledger check` finds in the histories' books, at a time when all of them are over. */
 export async function findingsOf(ground: Ground): Promise<readonly Finding[]> {
   const ctx = ctxAt(ground.base, ground.db, new Date(START.getTime() + OVER_MS));
-  // What a worker would have done meanwhile.
+  // What a worker would have done meanwhile: credit ends, and slices of lost gateways that were used up to the last nano.
   await expireCredit(ctx);
+  await settleSlices(ctx, { now: ctx.clock.now() });
   await sealTransfers(ctx);
   return (await checkBooks(ctx, { now: ctx.clock.now() })).findings;
 }

@@ -16,7 +16,15 @@ import {
 import type { Endpoint } from "../../src/webhooks/index.ts";
 import { insertEndpoint } from "../../src/webhooks/store/endpoints.ts";
 import { testDatabase } from "../support/postgres.ts";
-import { chargedMs, checkBooks, checkOwned, checkTold, invariants, readModels } from "./invariants.ts";
+import {
+  chargedMs,
+  checkBooks,
+  checkOwned,
+  checkTold,
+  invariants,
+  ownership,
+  readModels,
+} from "./invariants.ts";
 import { type SimWorld, simWorld, WORKERS } from "./world.ts";
 
 const SEEDS = Number(process.env.SLIPWAY_SIM_SEEDS ?? 3);
@@ -211,12 +219,24 @@ async function rest(world: SimWorld, check: () => Promise<void>): Promise<void> 
     world.clock.advance(Math.max(1, Math.min(next, end) - now));
     await world.pass(0);
     await check();
-    if (settled && world.clock.now().getTime() > end - REST_MS + CALM_MS) break;
+    const isCalm = settled && world.clock.now().getTime() > end - REST_MS + CALM_MS;
+    if (isCalm && (await isOwned(world))) break;
   }
   for (let round = 0; round < 4; round++) {
     world.clock.advance(world.deps.limits.sweepAgeMs);
     await world.sweep();
   }
+}
+
+/** What is still being tried or removed has its attempt without a machine. */
+async function isOwned(world: SimWorld): Promise<boolean> {
+  const { alive, owned } = await ownership(world);
+  if (alive.join() !== owned.join()) return false;
+  return (await readModels(world)).every(
+    (model) =>
+      model.status !== "RUNNING" ||
+      alive.filter((one) => one.endsWith(model.deployment_id)).length >= model.replicas,
+  );
 }
 
 /** Deletes everything: no machine, no row that is looked at, and no held money may be left. */

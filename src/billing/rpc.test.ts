@@ -243,6 +243,7 @@ test("a card is attached, listed, charged once under an Idempotency-Key, and its
     expMonth: 12,
     expYear: 2099,
     isDefault: true,
+    cardExpiry: "CARD_EXPIRY_VALID",
   });
   const paid = await pay(usd("5"), "k");
   assert.equal(paid.body.status, "TRANSACTION_STATUS_SUCCEEDED");

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { kubernetesMissing } from "../support/kubernetes/binaries.ts";
 import { kubeletMissing } from "../support/kubernetes/kubelet.ts";
 import { keycloakMissing } from "./keycloak-parts.ts";
+import { LOCALSTRIPE } from "./localstripe-parts.ts";
 import { TENSORMESH_PROVIDER } from "./tensormesh-provider.ts";
 
 interface Proof {
@@ -73,6 +74,12 @@ const PROOFS: readonly Proof[] = [
     minutesMax: 10,
     files: ["test/acceptance/python-clients.test.ts"],
     missing: () => pythonPackageMissing("openai==3.57.0"),
+  },
+  {
+    name: "a second opinion on Stripe's API: localstripe",
+    minutesMax: 5,
+    files: ["test/acceptance/localstripe.test.ts"],
+    missing: () => pythonPackageMissing(LOCALSTRIPE),
   },
   {
     name: "the Tensormesh provider of the Vercel AI SDK",

@@ -171,8 +171,8 @@ test("keys move credit once: a grant, a hold, a capture and a debit come again a
     });
   const first = await give(f.ctx.random.uuid());
   assert.deepEqual(await give(f.ctx.random.uuid()), { ...first, created: false });
-  for (const again of [give(f.ctx.random.uuid(), units(6)), give(f.ctx.random.uuid(), units(5), new Date(0))])
-    await assert.rejects(again, { reason: "IDEMPOTENCY_KEY_REUSED" });
+  for (const [nanos, end] of [[units(6), expiresAt] as const, [units(5), new Date(0)] as const])
+    await assert.rejects(give(f.ctx.random.uuid(), nanos, end), { reason: "IDEMPOTENCY_KEY_REUSED" });
   await topUp(f, units(5));
   const place = (nanos: bigint) =>
     placeHold(f.ctx, {

@@ -14,6 +14,7 @@ export interface StripeFault {
   readonly payment_intent?: unknown;
 }
 
+const NOT_FOUND = 404;
 const CONFLICT = 409;
 
 export function isStripeFault(error: unknown): error is Error & StripeFault {
@@ -27,7 +28,8 @@ export function isStripeFault(error: unknown): error is Error & StripeFault {
 
 /** True where Stripe says that it knows no such thing. */
 export function isMissing(error: unknown, param?: string): boolean {
-  if (!isStripeFault(error) || error.code !== "resource_missing") return false;
+  if (!isStripeFault(error) || (error.code !== "resource_missing" && error.statusCode !== NOT_FOUND))
+    return false;
   return param === undefined || error.param === param;
 }
 

@@ -76,6 +76,11 @@ test("no control character of foreign text reaches the terminal", () => {
   );
 });
 
+test("an amount finer than a nano, or none at all, is refused", () => {
+  for (const text of ["0.0000000001", "1.", ".5", "-1", "1e3", "1,5", "NaN", ""])
+    assert.throws(() => parseAmount(text), /Give an amount/, text);
+});
+
 test("an amount is read exactly, to the last of nine decimals", () => {
   fc.assert(
     fc.property(fc.bigInt({ min: 0n, max: 10n ** 18n - 1n }), (nanos) => {

@@ -45,6 +45,16 @@ const PROOFS: readonly Proof[] = [
     env: { SLIPWAY_CRASH_STRIDE: "1" },
   },
   {
+    name: "days, months and money in a zone a day ahead of UTC, of the process and of the database",
+    minutesMax: 8,
+    files: [
+      "src/billing/{spending,budgets,invoices,metering,journal,costs,runway,credit}/*.test.ts",
+      "src/billing/payments/card-expiry.test.ts",
+      "src/billing/history.test.ts",
+    ],
+    env: { TZ: "Pacific/Kiritimati", PGOPTIONS: "-c timezone=Pacific/Kiritimati" },
+  },
+  {
     name: "the packed program, installed into an empty folder",
     minutesMax: 10,
     files: ["test/acceptance/package.test.ts"],

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { STEPS } from "../../src/base/steps.ts";
 import { crashInstallation, surviveKillAt } from "../support/crash-walk.ts";
 
-/** Walked by others: deliveries in test/e2e/webhooks.test.ts, pods by the driver contract on a real control plane. */
+/** Walked by others: deliveries in test/acceptance/webhooks.test.ts, pods by the driver contract on a real control plane. */
 const ELSEWHERE = ["webhooks.", "kubernetes.", "nebius.", "lambda."];
 
 test("a kill -9 at any named step leaves no model stuck, no engine behind, and no charge lost or doubled", async (t) => {

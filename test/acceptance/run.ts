@@ -39,6 +39,11 @@ const PROOFS: readonly Proof[] = [
     files: ["test/acceptance/supervision.test.ts"],
   },
   {
+    name: "webhooks and external storage, from end to end",
+    minutesMax: 8,
+    files: ["test/acceptance/webhooks.test.ts", "test/acceptance/storage.test.ts"],
+  },
+  {
     name: "a kill -9 before every statement of top-ups, refunds and events",
     minutesMax: 10,
     files: ["src/billing/payments/stripe/crash.test.ts"],

@@ -23,17 +23,9 @@ import { parsePage } from "../base/page.ts";
 import { answeredOnce, callCtx, type RoutesDeps } from "../identity/index.ts";
 import { grantAlone } from "./adjustments/index.ts";
 import { balanceOf, balancesOf } from "./balance.ts";
-import {
-  dateFromWire,
-  gpuPriceToWire,
-  gpuTypeFromWire,
-  moneyFromWire,
-  moneyToWire,
-  providerFromWire,
-  savingsPlanFromWire,
-  spendingToWire,
-  tokenPriceToWire,
-} from "./convert.ts";
+import { dateFromWire, gpuTypeFromWire, moneyFromWire, moneyToWire, providerFromWire } from "./convert.ts";
+import { gpuPriceToWire, savingsPlanFromWire, tokenPriceToWire } from "./convert-prices.ts";
+import { spendingToWire } from "./convert-statement.ts";
 import {
   gpuVersionsQuery,
   listGpuPriceVersions,

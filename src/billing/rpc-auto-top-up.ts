@@ -8,7 +8,8 @@ import {
   SetAutoTopUpResponseSchema,
 } from "../../gen/slipway/billing/v1/auto_top_up_service_pb.js";
 import { callCtx, type RoutesDeps } from "../identity/index.ts";
-import { autoTopUpToWire, moneyFromWire } from "./convert.ts";
+import { moneyFromWire } from "./convert.ts";
+import { autoTopUpToWire } from "./convert-payments.ts";
 import { getAutoTopUp, type PaymentProcessor, setAutoTopUp } from "./payments/index.ts";
 import { takingPayments } from "./rpc-payments.ts";
 

@@ -13,7 +13,8 @@ import { invalidArgument, StatusError } from "../base/status.ts";
 import type { DbCtx, TxCtx } from "../db/db.ts";
 import { callCtx, listApiKeys, mayReach, type RoutesDeps } from "../identity/index.ts";
 import { type BudgetSubject, listBudgets, removeBudget, setBudget } from "./budgets/index.ts";
-import { budgetKindFromWire, budgetToWire, moneyFromWire, periodFromWire } from "./convert.ts";
+import { moneyFromWire } from "./convert.ts";
+import { budgetKindFromWire, budgetToWire, periodFromWire } from "./convert-budgets.ts";
 
 /** What budgets may be of, besides keys. */
 export interface BudgetedThings {

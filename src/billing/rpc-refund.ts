@@ -6,7 +6,8 @@ import {
   RefundPaymentResponseSchema,
 } from "../../gen/slipway/billing/v1/admin_refund_service_pb.js";
 import { callCtx, type RoutesDeps } from "../identity/index.ts";
-import { moneyFromWire, refundToWire } from "./convert.ts";
+import { moneyFromWire } from "./convert.ts";
+import { refundToWire } from "./convert-payments.ts";
 import { type PaymentProcessor, refundPayment } from "./payments/index.ts";
 import { paymentKey, takingPayments } from "./rpc-payments.ts";
 

@@ -42,21 +42,16 @@ import {
 import { parsePage } from "../base/page.ts";
 import { callCtx, type RoutesDeps } from "../identity/index.ts";
 import { balanceOf } from "./balance.ts";
+import { gpuTypeFromWire, moneyFromWire, moneyToWire, providerFromWire } from "./convert.ts";
+import { cardToWire, topUpToWire } from "./convert-payments.ts";
+import { gpuPriceToWire, tokenPriceToWire } from "./convert-prices.ts";
 import {
-  cardToWire,
   codesFromWire,
-  gpuPriceToWire,
-  gpuTypeFromWire,
   lineToWire,
-  moneyFromWire,
-  moneyToWire,
-  providerFromWire,
   receiptToWire,
   spendingHistoryToWire,
   spendingToWire,
-  tokenPriceToWire,
-  topUpToWire,
-} from "./convert.ts";
+} from "./convert-statement.ts";
 import { type Credit, listCredit } from "./credit/index.ts";
 import { getTransaction } from "./get-transaction.ts";
 import {

@@ -120,6 +120,8 @@ async function fill(
   modelId: string,
 ): Promise<void> {
   const users = payers.map(({ userId }) => userId);
+  // The sums over all rows take longer than any statement of the program may.
+  await sql`set statement_timeout = 0`.execute(owner);
   for (let from = 0; from < ROWS; from += FILL_ROWS) {
     await sql`
       insert into usage_record (request_id, gateway_id, model_id, served_name, user_id, price_version_id, prompt_tokens,

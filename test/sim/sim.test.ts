@@ -228,14 +228,14 @@ async function rest(world: SimWorld, check: () => Promise<void>): Promise<void> 
   }
 }
 
-/** What is still being tried or removed has its attempt without a machine. */
+/** What is still being tried or removed has its attempt without a machine, or its machine beside the one that takes over. */
 async function isOwned(world: SimWorld): Promise<boolean> {
   const { alive, owned } = await ownership(world);
   if (alive.join() !== owned.join()) return false;
   return (await readModels(world)).every(
     (model) =>
       model.status !== "RUNNING" ||
-      alive.filter((one) => one.endsWith(model.deployment_id)).length >= model.replicas,
+      alive.filter((one) => one.endsWith(model.deployment_id)).length === model.replicas,
   );
 }
 

@@ -1,6 +1,8 @@
 /** What the cache saves on GPU time, by the public formula, and what of it a price plan shares. Pure, in whole millionths and nanos. */
 
 const MILLION = 1_000_000n;
+/** The wire tells shares in percent. */
+export const PPM_PER_PERCENT = 10_000n;
 
 /** The part of a GPU price that is about savings. */
 export interface SavingsPlan {

@@ -8,7 +8,7 @@ import {
   type GpuPrice as WireGpuPrice,
   type ServerlessPrice as WireServerlessPrice,
 } from "../../gen/tensormesh/billing/v1/pricing_service_pb.js";
-import type { SavingsPlan } from "../base/gpu-savings.ts";
+import { PPM_PER_PERCENT, type SavingsPlan } from "../base/gpu-savings.ts";
 import { invalidArgument } from "../base/status.ts";
 import { gpuTypeToWire, moneyToWire, providerToWire } from "./convert.ts";
 import type { GpuPriceVersion, TokenPriceVersion } from "./pricing/index.ts";
@@ -28,8 +28,6 @@ export function gpuPriceToWire(price: GpuPriceVersion): WireGpuPrice {
     prefillTokensPerSecond: price.prefillTokensPerSecond,
   });
 }
-
-const PPM_PER_PERCENT = 10_000n;
 
 /** What the public formula shares. */
 const USUAL_SHARE_PERCENT = 30;

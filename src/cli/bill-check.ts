@@ -2,7 +2,7 @@
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import type { Money } from "../../gen/google/type/money_pb.js";
 import { type Receipt, ReceiptSchema } from "../../gen/slipway/billing/v1/receipt_service_pb.js";
-import { estimatePpm, sharedSavings } from "../base/gpu-savings.ts";
+import { estimatePpm, PPM_PER_PERCENT, sharedSavings } from "../base/gpu-savings.ts";
 import { nanosForDuration, nanosForTokens } from "../base/money.ts";
 import { invalidArgument } from "../base/status.ts";
 import type { CountedReceipt, CountedTime } from "../base/what-if.ts";
@@ -142,8 +142,6 @@ function boundsOf(receipt: Receipt): { readonly least: bigint; readonly most: bi
   ]);
   return { least: exact, most: exact };
 }
-
-const PPM_PER_PERCENT = 10_000n;
 
 function withShare(usage: CountedTime, timeNanos: bigint): bigint {
   return timeNanos + sharedSavings(usage, timeNanos, usage.estimatePpm).shareNanos;

@@ -1,6 +1,7 @@
 import type { BaseCtx } from "../../base/ctx.ts";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaName } from "../driver.ts";
+import { linesIn } from "../log-lines.ts";
 import { redact } from "../redact.ts";
 import { newest } from "./judge.ts";
 import { ofReplicas } from "./labels.ts";
@@ -11,8 +12,6 @@ import type { Pod } from "./seen.ts";
 import type { DriverState } from "./state.ts";
 
 const TAIL_LINES_MAX = 10_000;
-/** A line that never ends is passed on in parts. */
-const LINE_BYTES_MAX = 64 * 1024;
 
 /**
  * Lines of the engine, or of the download of its weights while that runs; with follow until its container ends or the signal
@@ -54,21 +53,6 @@ function sourceOf(pod: Pod): { readonly container: string; readonly previous: bo
     container: ENGINE,
     previous: engine?.state.running !== undefined && engine.lastState.terminated !== undefined,
   };
-}
-
-async function* linesIn(body: AsyncIterable<Buffer>): AsyncIterable<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of body) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
-    if (rest.length > LINE_BYTES_MAX) {
-      yield rest;
-      rest = "";
-    }
-  }
-  if (rest !== "") yield rest;
 }
 
 function unavailable(name: ReplicaName): StatusError {

@@ -1,6 +1,7 @@
 import type { BaseCtx } from "../../base/ctx.ts";
 import { StatusError } from "../../base/status.ts";
 import type { ReplicaName } from "../driver.ts";
+import { linesIn } from "../log-lines.ts";
 import { redact } from "../redact.ts";
 import { ofReplica } from "./look.ts";
 import { machineOf } from "./machine.ts";
@@ -8,8 +9,6 @@ import { machineLog } from "./machine-client.ts";
 import type { DriverState } from "./state.ts";
 
 const TAIL_LINES_MAX = 10_000;
-/** A line that never ends is passed on in parts. */
-const LINE_LENGTH_MAX = 64 * 1024;
 
 /**
  * Lines of the engine, with follow until it ends or the signal aborts. Throws LOGS_UNAVAILABLE when the machine is not there or does not
@@ -48,21 +47,6 @@ async function open(
     if (ctx.signal?.aborted) throw error;
     return undefined;
   }
-}
-
-async function* linesIn(body: AsyncIterable<Buffer>): AsyncIterable<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of body) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
-    if (rest.length > LINE_LENGTH_MAX) {
-      yield rest;
-      rest = "";
-    }
-  }
-  if (rest !== "") yield rest;
 }
 
 function unavailable(name: ReplicaName): StatusError {

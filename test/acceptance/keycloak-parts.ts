@@ -1,11 +1,11 @@
 /** A real Keycloak from Maven Central, kept between runs, and a realm of its own for each start. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { access, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Cleanup, undoAfter } from "../support/cleanup.ts";
+import { freePort } from "../support/free-port.ts";
 import { CACHE } from "./vllm-parts.ts";
 
 const VERSION = "26.5.6";
@@ -122,17 +122,6 @@ async function stop(child: ChildProcess): Promise<void> {
   const late = setTimeout(() => process.kill(-(child.pid ?? 0), "SIGKILL"), STOP_MS);
   await ended;
   clearTimeout(late);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }
 
 function isThere(path: string): Promise<boolean> {

@@ -4,10 +4,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { mkdtemp, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../free-port.ts";
 import { createApi, type KubeApi } from "./api.ts";
 import { type Binaries, kubernetesBinaries } from "./binaries.ts";
 import { createAuthority, createSigningKey, issue, type KeyPair } from "./certificates.ts";
@@ -254,16 +254,4 @@ async function settle(
 
 async function freeUrl(scheme: "http" | "https"): Promise<string> {
   return `${scheme}://127.0.0.1:${await freePort()}`;
-}
-
-/** A port that is free now. (Another process may take it before its user does; then the start fails and says so.) */
-export function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }
